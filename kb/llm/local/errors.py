@@ -1,0 +1,32 @@
+"""What can go wrong in the local engine.
+
+ModelError
+├── BadModel        the file or folder is not a model this engine can run
+├── CorruptShard    a shard's bytes do not match its SHA-256 and the source could not mend it
+├── OutOfPages      no room in the key-value cache (answered as 503 with Retry-After)
+└── SourceError     a repository or folder could not be read or downloaded
+"""
+
+from __future__ import annotations
+
+from kb.errors import KbError
+
+
+class ModelError(KbError):
+    """Anything the local engine reports to people."""
+
+
+class BadModel(ModelError):
+    """The file or folder is not a model this engine can run."""
+
+
+class CorruptShard(ModelError):
+    """A shard's bytes do not match its hash, and the source could not mend it."""
+
+
+class OutOfPages(ModelError):
+    """No room in the key-value cache for now."""
+
+
+class SourceError(ModelError):
+    """A repository or folder could not be read."""
