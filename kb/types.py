@@ -268,3 +268,20 @@ class Parsed:
     warnings: tuple[str, ...] = ()
     children: tuple[Mapping[str, Any], ...] = ()
     needs_ocr: tuple[int, ...] = ()  # page numbers with next to no text; (0,) for an image
+
+
+@dataclass(frozen=True)
+class Process:
+    """A process that `kb up` keeps running, offered through the entry-point group `kb.processes`.
+
+    exports: environment for every process that starts after this one (where to find it).
+    missing: why it cannot run here and how to change that; argv is then empty and kb goes on without.
+    log: output goes to <data>/logs/<name>.log instead of the console.
+    """
+
+    name: str
+    argv: tuple[str, ...] = ()
+    env: Mapping[str, str] = field(default_factory=dict)
+    exports: Mapping[str, str] = field(default_factory=dict)
+    missing: str | None = None
+    log: bool = False
