@@ -1,0 +1,48 @@
+"""The key-value cache: pages of 32 tokens, shared by all sequences through their page tables."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kb.llm.local import quant
+from kb.llm.local.config import ModelConfig
+from kb.llm.local.types import PAGE
+
+
+class KVCache:
+    """Keys and values of every layer, preallocated (memory is touched, so really taken, page by page as used).
+
+    keys   [layers, pages, kv heads, head_dim, PAGE]  (positions innermost: scores of a page are one product)
+    values [layers, pages, kv heads, PAGE, head_dim]
+    dtype: 'f16', or 'f32' for the exact mode.
+    """
+
+    def __init__(self, config: ModelConfig, pages: int, dtype: str = "f16") -> None:
+        self.pages = pages
+        self.dtype = dtype
+        self._item = np.dtype({"f16": np.float16, "f32": np.float32}[dtype])
+        self._shape = (config.num_layers, pages, config.num_kv_heads, PAGE * config.head_dim)
+        self.keys = self._room()
+        self.values = self._room()
+
+    @staticmethod
+    def page_bytes(config: ModelConfig, dtype: str = "f16") -> int:
+        """Bytes one page takes, all layers, keys and values."""
+        item = {"f16": 2, "f32": 4}[dtype]
+        return 2 * item * config.num_layers * config.kv_size * PAGE
+
+    def read(self, pages: Sequence[int]) -> NDArray[np.uint8]:
+        """The bytes of whole pages, to keep on disk: [2, layers, len(pages), bytes per page, head group]."""
+        return np.stack([part[:, list(pages)].view(np.uint8) for part in (self.keys, self.values)])
+
+    def write(self, pages: Sequence[int], data: NDArray[np.uint8]) -> None:
+        """Put bytes from `read` (same model, same dtype) into other pages."""
+        for part, source in zip((self.keys, self.values), data, strict=True):
+            part[:, list(pages)] = source.view(self._item)
+
+    def _room(self) -> NDArray[np.generic]:
+        size = int(np.prod(self._shape)) * self._item.itemsize
+        return quant.aligned(size).view(self._item).reshape(self._shape)
