@@ -276,6 +276,7 @@ class Process:
 
     exports: environment for every process that starts after this one (where to find it).
     missing: why it cannot run here and how to change that; argv is then empty and kb goes on without.
+    clean: the process sees `env` alone, nothing of kb's own environment (keys, addresses).
     log: output goes to <data>/logs/<name>.log instead of the console.
     """
 
@@ -284,4 +285,5 @@ class Process:
     env: Mapping[str, str] = field(default_factory=dict)
     exports: Mapping[str, str] = field(default_factory=dict)
     missing: str | None = None
+    clean: bool = False
     log: bool = False

@@ -1,0 +1,105 @@
+"""The `kb` command: a group; each command sits in kb.commands, ingest, web or a third party's package.
+
+A package adds commands through the entry-point group `kb.commands`. They are imported only when
+called, so that `kb --help` and `kb ask` start quickly.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib.metadata import EntryPoint, entry_points
+
+import click
+
+from kb.errors import KbError
+
+BUILT_IN = {
+    "up": "kb.commands.up:up",
+    "list": "kb.commands.documents:list_",
+    "show": "kb.commands.documents:show",
+    "rm": "kb.commands.documents:rm",
+    "retry": "kb.commands.documents:retry",
+    "search": "kb.commands.questions:search",
+    "ask": "kb.commands.questions:ask",
+    "faq": "kb.commands.faq:faq",
+    "collection": "kb.commands.collection:collection",
+    "user": "kb.commands.people:user",
+    "key": "kb.commands.people:key",
+    "eval": "kb.commands.evaluate:evaluate",
+    "doctor": "kb.commands.doctor:doctor",
+    "config": "kb.commands.config:config",
+    "version": "kb.commands.config:version",
+    "sample": "kb.commands.sample:sample",
+}
+
+
+class Commands(click.Group):
+    """Built-in commands and those of entry points, imported when called."""
+
+    def _points(self) -> dict[str, EntryPoint]:
+        points = {name: EntryPoint(name, value, "kb.commands") for name, value in BUILT_IN.items()}
+        for point in entry_points(group="kb.commands"):
+            points.setdefault(point.name, point)
+        return points
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(self._points())
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name in BUILT_IN:  # spared the scan of installed packages
+            point: EntryPoint | None = EntryPoint(name, BUILT_IN[name], "kb.commands")
+        else:
+            point = self._points().get(name)
+        command = point.load() if point else None
+        return command if isinstance(command, click.Command) else None
+
+
+@click.command(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+def kb() -> None:
+    """A knowledge base that answers from your own documents, cites them, and says when they hold no answer."""
+
+
+def main() -> None:
+    """Run a command. 0 done, 1 failed with a message, 2 wrong usage; a traceback only with KB_DEBUG=1."""
+    try:
+        kb(prog_name="kb", standalone_mode=False)
+    except click.exceptions.Abort:
+        click.echo("Stopped.", err=True)
+        sys.exit(1)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except click.exceptions.Exit as error:
+        sys.exit(error.exit_code)
+    except BrokenPipeError:
+        sys.stderr.close()  # `kb list | head`: the reader has seen enough
+        sys.exit(0)
+    except KbError as error:
+        _fail(f"{error.title}: {error.detail}" if error.title not in error.detail else error.detail)
+    except Exception as error:
+        _fail(_describe(error))
+
+
+def _describe(error: Exception) -> str:
+    from pydantic import ValidationError
+
+    if isinstance(error, ValidationError) and error.title == "Settings":
+        lines = [f"KB_{'_'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors()]
+        return "A setting is wrong; `kb config` lists them all.\n  " + "\n  ".join(lines)
+    if isinstance(error, OSError) and error.filename:
+        return f"{error.filename}: {error.strerror}"
+    return f"{type(error).__name__}: {error} (run again with KB_DEBUG=1 for the details)"
+
+
+def _fail(message: str) -> None:
+    if os.environ.get("KB_DEBUG") == "1":
+        import traceback
+
+        traceback.print_exc()
+    click.echo(message, err=True)
+    sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,74 @@
+"""Asking the server that already runs on this state directory, through its local door.
+
+The running server has the indexes in memory; loading them here again would cost a second and their
+size. Standard library only, so that `kb ask` starts quickly.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from kb.access.local import find_door
+from kb.errors import KbError, Unavailable
+
+
+class NotRunning(Exception):
+    """No server answers at the door: do the work in this process instead."""
+
+
+def post(data: Path, path: str, body: dict[str, Any]) -> dict[str, Any]:
+    """One JSON answer. NotRunning if there is no server; KbError for the server's own problems."""
+    response = _request(data, path, body, "application/json")
+    return dict(_json(response))
+
+
+def stream(data: Path, path: str, body: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    """(event, data) pairs of a server-sent stream."""
+    response = _request(data, path, body, "text/event-stream")
+    event, lines = "message", list[str]()
+    while raw := response.readline():
+        line = raw.decode().rstrip("\r\n")
+        if not line:
+            if lines:
+                yield event, json.loads("\n".join(lines))
+            event, lines = "message", []
+        elif line.startswith("event:"):
+            event = line[6:].strip()
+        elif line.startswith("data:"):
+            lines.append(line[5:].removeprefix(" "))
+
+
+def _request(data: Path, path: str, body: dict[str, Any], accept: str) -> http.client.HTTPResponse:
+    door = find_door(data)
+    if door is None:
+        raise NotRunning
+    address = urlsplit(door.url)
+    connection = http.client.HTTPConnection(address.hostname or "127.0.0.1", address.port, timeout=300)
+    headers = {"Authorization": f"Bearer {door.token}", "Content-Type": "application/json", "Accept": accept}
+    try:
+        connection.request("POST", path, json.dumps(body), headers)
+        response = connection.getresponse()
+    except ConnectionError:
+        raise NotRunning from None
+    except OSError as error:
+        raise Unavailable(f"The server at {door.url} does not answer: {error}") from None
+    if response.status == 401:  # the file is older than the server behind the port
+        raise NotRunning
+    if response.status >= 400:
+        problem = _json(response)
+        raise KbError(str(problem.get("detail") or problem.get("title") or response.reason))
+    return response
+
+
+def _json(response: http.client.HTTPResponse) -> Any:
+    try:
+        return json.loads(response.read())
+    except ValueError:
+        raise Unavailable(
+            "The server's answer is no JSON; is another program listening on its port?"
+        ) from None

@@ -1,0 +1,103 @@
+"""`kb user create | list | disable` and `kb key create | list | revoke`."""
+
+from __future__ import annotations
+
+import click
+
+from kb.app import build
+from kb.commands.show import as_json, json_option, table
+from kb.types import SCOPES
+
+
+@click.group()
+def user() -> None:
+    """People who sign in."""
+
+
+@user.command("create")
+@click.argument("email")
+@click.option("--name", help="What others see; the address if not given.")
+@click.option(
+    "--role", type=click.Choice(["reader", "editor", "curator", "admin"]), default="reader", show_default=True
+)
+@click.password_option(help="Asked for when not given.")
+@json_option
+def user_create(email: str, name: str | None, role: str, password: str, as_json_: bool) -> None:
+    """Create a user."""
+    made = build().users.create(email, name or email, role, password)
+    as_json(made) if as_json_ else click.echo(f"created {email} ({role})")
+
+
+@user.command("list")
+@json_option
+def user_list(as_json_: bool) -> None:
+    """List users."""
+    found = build().users.list()
+    if as_json_:
+        as_json({"data": found, "next": None})
+        return
+    table(
+        ("email", "name", "role", "disabled"),
+        ((u.email, u.name, u.role, "yes" if u.disabled else "") for u in found),
+    )
+
+
+@user.command("disable")
+@click.argument("email")
+def user_disable(email: str) -> None:
+    """Disable a user: signed out everywhere, at once."""
+    build().users.disable(email)
+    click.echo(f"disabled {email}")
+
+
+@click.group()
+def key() -> None:
+    """API keys for programs."""
+
+
+@key.command("create")
+@click.argument("name")
+@click.option("--scopes", required=True, help=f"Comma-separated: {', '.join(SCOPES)}.")
+@click.option("--collections", help="Comma-separated names; all collections if not given.")
+@json_option
+def key_create(name: str, scopes: str, collections: str | None, as_json_: bool) -> None:
+    """Create a key. It is shown once."""
+    wanted = tuple(s.strip() for s in scopes.split(",") if s.strip())
+    confined = tuple(c.strip() for c in collections.split(",") if c.strip()) if collections else None
+    key_id, token = build().keys.create(name, wanted, confined)
+    if as_json_:
+        as_json({"id": key_id, "key": token})
+    else:
+        click.echo(f"{token}\nKeep it now: it is stored hashed and cannot be shown again.")
+
+
+@key.command("list")
+@json_option
+def key_list(as_json_: bool) -> None:
+    """List keys."""
+    found = build().keys.list()
+    if as_json_:
+        as_json({"data": found, "next": None})
+        return
+    table(
+        ("id", "name", "scopes", "collections", "last used", "revoked"),
+        (
+            (
+                k.id,
+                k.name,
+                " ".join(k.scopes),
+                " ".join(k.collections or ("all",)),
+                k.last_used_at,
+                k.revoked_at,
+            )
+            for k in found
+        ),
+    )
+
+
+@key.command("revoke")
+@click.argument("key_id", metavar="ID")
+def key_revoke(key_id: str) -> None:
+    """Revoke a key, at once."""
+    build().keys.revoke(key_id)
+    click.echo(f"revoked {key_id}")

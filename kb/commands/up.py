@@ -1,0 +1,84 @@
+"""`kb up`: web server, worker, Tika and (with a packed model) the local model, under one supervisor."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from importlib.metadata import entry_points
+from types import FrameType
+
+import click
+
+from kb.access.principals import SYSTEM
+from kb.app import build
+from kb.ops.supervisor import Supervisor
+from kb.settings import Settings
+from kb.types import Process
+
+
+@click.command()
+@click.option("--sample", is_flag=True, help="Load the sample corpus on the first start.")
+def up(sample: bool) -> None:
+    """Start everything and keep it running; Ctrl-C stops it."""
+    settings = Settings()
+    supervisor = Supervisor(settings.data, say=lambda text: click.secho(text, dim=True))
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        if not supervisor.stop.is_set():
+            click.echo("\nStopping…")
+        supervisor.stop.set()
+
+    supervisor.acquire()
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+    kb = build(settings)
+    empty = not kb.collections.list(SYSTEM)
+    address = settings.public_url or f"http://{_visible(settings.host)}:{settings.port}"
+    link = kb.users.first_admin_token()
+    if sample and empty:
+        # in a process of its own: importing the FAQ needs the encoder, the supervisor should stay small
+        subprocess.Popen([sys.executable, "-m", "kb.cli", "sample"], stdin=subprocess.DEVNULL)
+    kb.close()
+
+    def announce() -> None:
+        if _wait_ready(f"http://{_visible(settings.host)}:{settings.port}/readyz", supervisor):
+            click.secho(f"\nkb is ready:  {address}", bold=True)
+            if link:
+                click.secho(
+                    f"Create the first admin (once, within 24 hours):  {address}/setup/{link}\n", bold=True
+                )
+
+    supervisor.run(processes(settings), announce)
+    click.echo("Stopped.")
+
+
+def processes(settings: Settings) -> list[Process]:
+    """What the installed packages want to be kept running, in the order of their entry-point names."""
+    found = []
+    for point in sorted(entry_points(group="kb.processes"), key=lambda p: p.name):
+        process = point.load()(settings)
+        if process is not None:
+            found.append(process)
+    return found
+
+
+def _visible(host: str) -> str:
+    return {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
+
+
+def _wait_ready(url: str, supervisor: Supervisor, patience_s: float = 120.0) -> bool:
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    deadline = time.monotonic() + patience_s
+    while time.monotonic() < deadline and not supervisor.stop.is_set():
+        try:
+            with opener.open(url, timeout=2):
+                return True
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.1)
+    if not supervisor.stop.is_set():
+        click.echo(f"{url} does not answer yet; see the messages above.", err=True)
+    return False
