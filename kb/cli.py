@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from importlib.metadata import EntryPoint, entry_points
 
 import click
@@ -51,8 +52,18 @@ class Commands(click.Group):
             point: EntryPoint | None = EntryPoint(name, BUILT_IN[name], "kb.commands")
         else:
             point = self._points().get(name)
-        command = point.load() if point else None
+        try:
+            command = point.load() if point else None
+        except ImportError as error:  # another package's command must not take ours down
+            return click.Command(name, help=f"(not available: {error})", callback=_unavailable(name, error))
         return command if isinstance(command, click.Command) else None
+
+
+def _unavailable(name: str, error: ImportError) -> Callable[[], None]:
+    def callback() -> None:
+        raise click.ClickException(f"kb {name} cannot be loaded: {error}")
+
+    return callback
 
 
 @click.command(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,18 @@ from urllib.parse import urlsplit
 
 from kb.access.local import find_door
 from kb.errors import KbError, Unavailable
+
+
+def state_directory() -> Path:
+    """Where this kb's state is, read as kb.settings reads it, without its 200 ms of imports."""
+    if named := os.environ.get("KB_DATA"):
+        return Path(named)
+    file = Path(os.environ.get("KB_CONFIG", "kb.toml"))
+    if file.is_file():
+        import tomllib
+
+        return Path(tomllib.loads(file.read_text()).get("data", "data/state"))
+    return Path("data/state")
 
 
 class NotRunning(Exception):

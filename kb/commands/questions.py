@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import click
@@ -14,12 +13,6 @@ from kb.commands.show import as_json, json_option
 collection_option = click.option(
     "--collection", "-C", "collections", multiple=True, help="Only this collection."
 )
-
-
-def _data() -> Path:
-    from kb.settings import Settings
-
-    return Settings().data
 
 
 @click.command()
@@ -33,7 +26,7 @@ def search(question: str, limit: int, collections: tuple[str, ...], as_json_: bo
     if collections:
         body["collections"] = list(collections)
     try:
-        found = door.post(_data(), "/api/v1/search", body)
+        found = door.post(door.state_directory(), "/api/v1/search", body)
     except door.NotRunning:
         found = _search_here(question, limit, collections)
     if as_json_:
@@ -72,12 +65,12 @@ def ask(question: str, collections: tuple[str, ...], as_json_: bool) -> None:
         body["collections"] = list(collections)
     if as_json_:
         try:
-            as_json(door.post(_data(), "/api/v1/ask", body))
+            as_json(door.post(door.state_directory(), "/api/v1/ask", body))
         except door.NotRunning:
             as_json(_drain(_ask_here(question, collections)))
         return
     try:
-        events = door.stream(_data(), "/api/v1/ask", body)
+        events = door.stream(door.state_directory(), "/api/v1/ask", body)
         _print_events(events)
     except door.NotRunning:
         _print_events(_ask_here(question, collections))
