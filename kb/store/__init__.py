@@ -1,0 +1,23 @@
+"""What is true: SQL rows and original files, the queue of work, and the set of collections one may read."""
+
+from kb.store.blobs import Blob, Blobs
+from kb.store.collections import Collections
+from kb.store.db import Database
+from kb.store.documents import Documents, DocumentText
+from kb.store.jobs import FenceLost, Jobs
+from kb.store.scope import SYSTEM, Scope, allowed, need
+
+__all__ = [
+    "SYSTEM",
+    "Blob",
+    "Blobs",
+    "Collections",
+    "Database",
+    "DocumentText",
+    "Documents",
+    "FenceLost",
+    "Jobs",
+    "Scope",
+    "allowed",
+    "need",
+]

@@ -246,7 +246,9 @@ class AnswerRow(Base):
 
     __tablename__ = "answers"
     id: Mapped[str] = mapped_column(primary_key=True)
-    conversation_id: Mapped[str] = mapped_column(ForeignKey("conversations.id", ondelete="CASCADE"), index=True)
+    conversation_id: Mapped[str] = mapped_column(
+        ForeignKey("conversations.id", ondelete="CASCADE"), index=True
+    )
     principal: Mapped[str]
     question: Mapped[str] = mapped_column(Text)
     standalone: Mapped[str] = mapped_column(Text)  # the question with its subject, as retrieved

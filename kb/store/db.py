@@ -1,0 +1,243 @@
+"""The database: sessions that read, sessions that write, and the one lock that all writers share.
+
+SQLite 3.7.0 to 3.51.2 can damage the write-ahead log when two connections write or checkpoint at the
+same instant (the "WAL-reset" bug), and Python 3.11 on Debian 12 brings 3.40.1. So here
+
+- no connection ever checkpoints by itself (`wal_autocheckpoint=0`), and
+- every write transaction and every checkpoint, in whatever process, holds `flock(<database>.lock)`.
+
+Two of them therefore never coincide. The lock also gives writers a fair place in a queue and a clear
+`Busy` instead of "database is locked". With another database than SQLite neither is needed or done.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import random
+import threading
+import time
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Engine, event, make_url
+from sqlalchemy.engine import Connection, create_engine
+from sqlalchemy.orm import Session
+
+from kb.errors import Broken, Busy
+from kb.store.failures import translated
+
+WAL_LIMIT = 16 * 2**20  # bytes; beyond it the next commit checkpoints
+BUSY_TIMEOUT_MS = 5000
+
+_open: weakref.WeakSet[Database] = weakref.WeakSet()
+
+
+class Database:
+    """One database, used by any number of threads and processes; survives fork.
+
+    read() and write() yield a `sqlalchemy.orm.Session`. Both raise kb.errors: Busy (locked for longer
+    than `lock_timeout` seconds), DiskFull, Broken. A write session commits on leaving the block and
+    rolls back when the block raises; keep it short: no parsing, embedding or HTTP inside.
+    """
+
+    def __init__(self, url: str, *, lock_timeout: float = 5.0) -> None:
+        self.url = url
+        self.lock_timeout = lock_timeout
+        parsed = make_url(url)
+        self.sqlite = parsed.get_backend_name() == "sqlite"
+        self.path: Path | None = None
+        if self.sqlite:
+            if not parsed.database or parsed.database == ":memory:":
+                raise Broken("kb needs a database file: an in-memory database cannot be shared by processes.")
+            self.path = Path(parsed.database).resolve()
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._engine = self._make_engine()
+        self._writer = self._engine.execution_options(kb_write=True)
+        self._turn = threading.Lock()
+        self._held: int | None = None
+        self._holder: int | None = None
+        self._tried_at = 0  # size of the log when a checkpoint last left it as it was
+        _open.add(self)
+
+    # sessions
+
+    @contextmanager
+    def read(self) -> Iterator[Session]:
+        """A session on one consistent snapshot. It cannot write: SQLite refuses (query_only)."""
+        with translated(self.path), Session(self._engine, expire_on_commit=False, autoflush=False) as session:
+            yield session
+
+    @contextmanager
+    def write(self) -> Iterator[Session]:
+        """A session inside one write transaction, alone among all processes. Not re-entrant."""
+        with translated(self.path), self._alone():
+            with Session(self._writer, expire_on_commit=False) as session:
+                yield session
+                session.commit()
+            self._checkpoint_when_large()
+
+    def migrate(self) -> None:
+        """Bring the schema to this version. Safe when several processes start at once."""
+        from kb.store import migrations
+
+        with self.read() as session:
+            if migrations.is_current(session.connection()):
+                return
+        patient = max(60.0, self.lock_timeout)
+        with translated(self.path), self._alone(patient), self._writer.connect() as connection:
+            migrations.upgrade(connection, sqlite=self.sqlite)
+
+    def checkpoint(self) -> bool:
+        """Copy the write-ahead log into the database and empty it. False: readers still need some of it."""
+        if not self.sqlite:
+            return True
+        with translated(self.path), self._alone():
+            return self._truncate_log()
+
+    def close(self) -> None:
+        """Close the pool. The last connection to close also checkpoints, so this takes the lock too."""
+        with suppress(Busy), self._alone():
+            self._engine.dispose()
+
+    # the lock
+
+    @contextmanager
+    def _alone(self, timeout: float | None = None) -> Iterator[None]:
+        if not self.sqlite:
+            yield
+            return
+        if self._holder == threading.get_ident():
+            raise RuntimeError("a write inside a write: finish the first one, or pass its session on")
+        limit = self.lock_timeout if timeout is None else timeout
+        deadline = time.monotonic() + limit
+        if not self._turn.acquire(timeout=max(limit, 0.0)):
+            raise self._busy(limit)
+        try:
+            self._held = self._flock(deadline, limit)
+            self._holder = threading.get_ident()
+            try:
+                yield
+            finally:
+                self._holder = None
+                held, self._held = self._held, None
+                # unlocked by word: a forked child may still have a copy of this descriptor
+                fcntl.flock(held, fcntl.LOCK_UN)
+                os.close(held)
+        finally:
+            self._turn.release()
+
+    def _flock(self, deadline: float, limit: float) -> int:
+        assert self.path is not None
+        descriptor = os.open(f"{self.path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        wait = 0.0005
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return descriptor
+            except BlockingIOError:
+                if time.monotonic() >= deadline:
+                    os.close(descriptor)
+                    raise self._busy(limit) from None
+                time.sleep(wait * random.uniform(0.5, 1.5))
+                wait = min(wait * 1.5, 0.02)
+            except BaseException:
+                os.close(descriptor)
+                raise
+
+    def _busy(self, limit: float) -> Busy:
+        return Busy(
+            f"The database has been busy with other changes for {limit:g} s. Please try again in a moment.",
+            retry_after=2,
+        )
+
+    # the write-ahead log; callers hold the lock
+
+    def _checkpoint_when_large(self) -> None:
+        if not self.sqlite:
+            return
+        size = self._log_size()
+        if size > WAL_LIMIT + self._tried_at:
+            self._tried_at = 0 if self._truncate_log() else size
+
+    def _log_size(self) -> int:
+        try:
+            return os.stat(f"{self.path}-wal").st_size
+        except FileNotFoundError:
+            return 0
+
+    def _truncate_log(self) -> bool:
+        connection = self._engine.raw_connection()
+        try:
+            cursor = connection.cursor()
+            # A reader on an old snapshot must not hold writers up: copy what may be copied, go on.
+            cursor.execute("PRAGMA busy_timeout=0")
+            cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            row = cursor.fetchone()
+            cursor.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
+            cursor.close()
+            return row is not None and row[0] == 0
+        finally:
+            connection.close()
+
+    # connections
+
+    def _make_engine(self) -> Engine:
+        if not self.sqlite:
+            return create_engine(self.url, pool_size=16, max_overflow=32, pool_pre_ping=True)
+        engine = create_engine(
+            self.url,
+            pool_size=16,
+            max_overflow=32,
+            pool_timeout=10,
+            connect_args={"timeout": BUSY_TIMEOUT_MS / 1000, "isolation_level": None},
+        )
+        event.listen(engine, "connect", _prepare)
+        event.listen(engine, "begin", _begin)
+        return engine
+
+    def _after_fork(self) -> None:
+        """In a forked child: leave the parent's connections, lock and queue alone; start afresh."""
+        self._engine.dispose(close=False)
+        if self._held is not None:
+            os.close(self._held)  # the parent keeps its own copy, and with it the lock
+        self._turn, self._held, self._holder = threading.Lock(), None, None
+
+
+def _prepare(connection: Any, _record: object) -> None:
+    cursor = connection.cursor()
+    cursor.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
+    cursor.execute("PRAGMA journal_mode=WAL")
+    if (mode := cursor.fetchone()[0]) != "wal":
+        raise Broken(
+            f"The database stays in journal mode {mode!r}: its folder may be on a network file system. "
+            "Put the state directory (KB_DATA) on a local disk."
+        )
+    for pragma in (
+        "wal_autocheckpoint=0",
+        "synchronous=FULL",
+        "foreign_keys=ON",
+        "cache_size=-16000",
+        "temp_store=MEMORY",
+    ):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _begin(connection: Connection) -> None:
+    write = bool(connection.get_execution_options().get("kb_write"))
+    if connection.info.get("kb_write") is not write:
+        connection.exec_driver_sql(f"PRAGMA query_only={'OFF' if write else 'ON'}")
+        connection.info["kb_write"] = write
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+
+
+def _forked() -> None:
+    for database in list(_open):
+        database._after_fork()
+
+
+os.register_at_fork(after_in_child=_forked)

@@ -1,0 +1,106 @@
+"""Rows of a document, turned into the Document that people and programs see."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import and_, or_, select
+from sqlalchemy.orm import Session
+
+from kb.errors import NotFound
+from kb.store.scope import allowed
+from kb.store.tables import CollectionRow, DocumentRow, JobRow, RevisionRow
+from kb.store.values import aware
+from kb.types import Document, Principal, State
+
+
+def document_url(document_id: str) -> str:
+    """Where the document is shown; the web room serves this path."""
+    return f"/documents/{document_id}"
+
+
+def find(session: Session, principal: Principal, id_: str, *, permission: str = "read") -> DocumentRow:
+    """The row, if this principal may; NotFound otherwise, with the same words for missing and forbidden."""
+    scope = allowed(session, principal, permission=permission)
+    row = session.scalars(
+        select(DocumentRow).where(DocumentRow.id == id_, DocumentRow.collection_id.in_(scope.collection_ids))
+    ).first()
+    if row is None:
+        raise NotFound(f"There is no document {id_!r} here.")
+    return row
+
+
+def as_document(session: Session, row: DocumentRow) -> Document:
+    """One row."""
+    return as_documents(session, [row])[0]
+
+
+def as_documents(session: Session, rows: Sequence[DocumentRow]) -> list[Document]:
+    """Rows in their order, in three queries however many there are.
+
+    size, sha256, revision, warnings are the newest revision's, as state and reason are; pages and
+    chunks too, unless it has none yet: then they are those of the revision that answers.
+    """
+    ids = [row.id for row in rows]
+    names = dict(
+        session.execute(
+            select(CollectionRow.id, CollectionRow.name).where(
+                CollectionRow.id.in_({row.collection_id for row in rows})
+            )
+        ).all()
+    )
+    revisions = {
+        (revision.document_id, revision.number): revision
+        for revision in session.scalars(
+            select(RevisionRow)
+            .join(DocumentRow, DocumentRow.id == RevisionRow.document_id)
+            .where(
+                RevisionRow.document_id.in_(ids),
+                or_(
+                    RevisionRow.number == DocumentRow.latest_revision,
+                    RevisionRow.number == DocumentRow.current_revision,
+                ),
+            )
+        )
+    }
+    progress: dict[str, dict[str, Any]] = dict(
+        session.execute(
+            select(JobRow.document_id, JobRow.progress).where(
+                and_(JobRow.document_id.in_(ids), JobRow.state == "leased")
+            )
+        ).all()
+    )
+    found = []
+    for row in rows:
+        latest = revisions[row.id, row.latest_revision]
+        answering = (
+            latest if latest.published_at else revisions.get((row.id, row.current_revision or 0), latest)
+        )
+        state: State = row.state  # type: ignore[assignment]
+        found.append(
+            Document(
+                id=row.id,
+                external_id=row.external_id,
+                title=row.title,
+                collection=names[row.collection_id],
+                type=row.type,
+                language=row.language or "",
+                size=latest.size,
+                sha256=latest.sha256,
+                revision=row.latest_revision,
+                state=state,
+                reason=row.reason,
+                warnings=tuple(latest.warnings),
+                progress=progress.get(row.id, {}),
+                pages=answering.pages,
+                chunks=answering.chunks,
+                created_at=aware(row.created_at),
+                updated_at=aware(row.updated_at),
+                url=document_url(row.id),
+                source=row.source,
+                metadata=row.meta,
+                children=tuple(answering.children),
+            )
+        )
+    return found

@@ -1,0 +1,101 @@
+"""The allowed set: which collections a principal may read or write, asked of SQL in every request.
+
+It stands in the store, beneath every load, so that nothing can read a document without it. Deny by
+default: whoever has no grant has an empty scope, and an empty scope matches no row.
+
+- the system and people with the role admin: every collection
+- other people: what is granted to them, to one of their groups, or to everyone
+- API keys: the collections they were made for; none named means all
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from sqlalchemy import and_, or_, select
+from sqlalchemy.orm import Session
+
+from kb.errors import Forbidden, NotFound
+from kb.store.tables import CollectionRow, GrantRow, MembershipRow
+from kb.types import Audience, Principal
+
+
+@dataclass(frozen=True)
+class Scope:
+    """Collections by id, and their names."""
+
+    collection_ids: frozenset[int]
+    names: Mapping[int, str]
+
+    def __contains__(self, collection_id: object) -> bool:
+        return collection_id in self.collection_ids
+
+    def __bool__(self) -> bool:
+        return bool(self.collection_ids)
+
+
+EMPTY = Scope(frozenset(), MappingProxyType({}))
+SYSTEM = Principal("system", "kb", "kb", role="admin", scopes=frozenset({"admin"}))
+
+
+def need(principal: Principal, scope: str) -> None:
+    """Forbidden unless the principal carries the scope, e.g. 'documents:write'."""
+    if not principal.may(scope):
+        raise Forbidden(
+            f"This needs the scope {scope!r}, which {principal.name or principal.id} does not have."
+        )
+
+
+def allowed(
+    session: Session,
+    principal: Principal,
+    *,
+    collections: tuple[str, ...] | None = None,
+    permission: str = "read",
+    audience: Audience | None = None,
+) -> Scope:
+    """The collections this principal may use now.
+
+    collections: names asked for; None means every one allowed, an empty tuple means none. A name that
+    is unknown or not allowed is NotFound, one and the same. permission: 'read' or 'write'.
+    audience: 'public' leaves only public collections.
+    """
+    query = select(CollectionRow.id, CollectionRow.name)
+    if not _sees_all(principal):
+        if principal.kind != "user":
+            return _asked({}, collections)
+        query = query.where(CollectionRow.id.in_(_granted(principal.id, permission)))
+    if principal.collections is not None:
+        query = query.where(CollectionRow.name.in_(principal.collections))
+    if audience == "public":
+        query = query.where(CollectionRow.audience == "public")
+    found = {row.id: row.name for row in session.execute(query)}
+    return _asked(found, collections)
+
+
+def _sees_all(principal: Principal) -> bool:
+    # an API key's confinement is its `collections`, applied by the caller
+    return principal.kind in ("system", "key") or (principal.kind == "user" and principal.role == "admin")
+
+
+def _granted(user_id: str, permission: str):  # type: ignore[no-untyped-def]
+    groups = select(MembershipRow.group_id).where(MembershipRow.user_id == user_id)
+    permissions = ("write",) if permission == "write" else ("read", "write")
+    return select(GrantRow.collection_id).where(
+        GrantRow.permission.in_(permissions),
+        or_(
+            GrantRow.subject_kind == "everyone",
+            and_(GrantRow.subject_kind == "user", GrantRow.subject_id == user_id),
+            and_(GrantRow.subject_kind == "group", GrantRow.subject_id.in_(groups)),
+        ),
+    )
+
+
+def _asked(found: dict[int, str], collections: tuple[str, ...] | None) -> Scope:
+    if collections is not None:
+        if missing := set(collections) - set(found.values()):
+            raise NotFound(f"There is no collection {sorted(missing)[0]!r} here.")
+        found = {id_: name for id_, name in found.items() if name in collections}
+    return Scope(frozenset(found), MappingProxyType(found))

@@ -1,0 +1,51 @@
+"""Small values every table needs: ids, times, clean text, cursors."""
+
+from __future__ import annotations
+
+import base64
+import json
+import secrets
+from datetime import UTC, datetime
+
+from kb.errors import FieldError, Invalid
+
+
+def new_id(prefix: str) -> str:
+    """An opaque id with 80 random bits, e.g. `doc_k5wm…`."""
+    return f"{prefix}_{base64.b32encode(secrets.token_bytes(10)).decode().lower()}"
+
+
+def now() -> datetime:
+    """The time, UTC, without zone: as columns hold it."""
+    return datetime.now(UTC).replace(tzinfo=None)
+
+
+def aware(moment: datetime) -> datetime:
+    """A column's time, with its zone: as people and programs get it."""
+    return moment.replace(tzinfo=UTC)
+
+
+def clean(text: str) -> str:
+    """Text that every database stores: no NUL, no lone surrogates. The length stays the same."""
+    if text.isascii() and "\0" not in text:
+        return text
+    return text.replace("\0", "\ufffd").encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def cursor(*parts: object) -> str:
+    """Where a listing goes on: opaque to people, not secret."""
+    return base64.urlsafe_b64encode(json.dumps(parts).encode()).decode().rstrip("=")
+
+
+def read_cursor(text: str, count: int) -> list[str]:
+    """The parts of a cursor. Invalid for anything this program did not make."""
+    try:
+        parts = json.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
+        if isinstance(parts, list) and len(parts) == count and all(isinstance(part, str) for part in parts):
+            return parts
+    except ValueError:
+        pass
+    raise Invalid(
+        "The cursor is not one of ours. Leave it out to start from the beginning.",
+        errors=(FieldError("/cursor", "unknown cursor"),),
+    )

@@ -1,0 +1,78 @@
+"""Fixtures that every test may use: settings in a scratch folder, a migrated database, blobs, a fast encoder."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from kb.settings import Settings
+from kb.store import SYSTEM, Blobs, Collections, Database, Documents, Jobs
+from kb.types import Principal
+from tests.fakes import FakeEncoder
+
+
+@pytest.fixture(scope="session")
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated, empty database file, made once and copied per test."""
+    path = tmp_path_factory.mktemp("schema") / "kb.sqlite3"
+    database = Database(f"sqlite:///{path}")
+    database.migrate()
+    database.checkpoint()
+    database.close()
+    return path
+
+
+@pytest.fixture
+def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """Settings whose state directory is a scratch folder, whatever the developer's own KB_* say."""
+    import os
+
+    for name in [name for name in os.environ if name.startswith("KB_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("KB_CONFIG", str(tmp_path / "none.toml"))
+    return Settings(data=tmp_path / "state")
+
+
+@pytest.fixture
+def db(settings: Settings, empty_database: Path) -> Iterator[Database]:
+    settings.data.mkdir(parents=True, exist_ok=True)
+    shutil.copy(empty_database, settings.data / "kb.sqlite3")
+    database = Database(settings.database)
+    yield database
+    database.close()
+
+
+@pytest.fixture
+def blobs(settings: Settings) -> Blobs:
+    return Blobs(settings.data / "blobs")
+
+
+@pytest.fixture
+def documents(db: Database, blobs: Blobs) -> Documents:
+    return Documents(db, blobs)
+
+
+@pytest.fixture
+def jobs(db: Database) -> Jobs:
+    return Jobs(db)
+
+
+@pytest.fixture
+def collections(db: Database) -> Collections:
+    """With one collection, `docs`, that nobody was granted."""
+    found = Collections(db)
+    found.create(SYSTEM, "docs", "Documents")
+    return found
+
+
+@pytest.fixture
+def system() -> Principal:
+    return SYSTEM
+
+
+@pytest.fixture
+def encoder() -> FakeEncoder:
+    return FakeEncoder()
