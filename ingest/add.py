@@ -12,10 +12,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import click
-from kb.access.principals import SYSTEM
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ingest.expand import Item, expand
+from kb.access.principals import SYSTEM
 from kb.app import Kb, build
 from kb.commands.show import as_json
 from kb.errors import Conflict, KbError

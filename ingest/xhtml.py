@@ -1,0 +1,236 @@
+"""A tree of (X)HTML elements to blocks: headings, paragraphs, list items, tables, code, pages.
+
+One walker serves both what Tika writes (line breaks in text are line breaks; div classes name
+pages, slides and sheets) and HTML files read by ourselves (white space folds; hidden text is dropped).
+Iterative, so depth costs no stack.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from lxml import etree
+
+from ingest.blocks import Block, Kind, table_text
+
+BLOCKS = frozenset(
+    [
+        "address",
+        "article",
+        "aside",
+        "blockquote",
+        "body",
+        "dd",
+        "details",
+        "dialog",
+        "div",
+        "dl",
+        "dt",
+        "fieldset",
+        "figcaption",
+        "figure",
+        "footer",
+        "form",
+        "h1",
+        "h2",
+        "h3",
+        "h4",
+        "h5",
+        "h6",
+        "header",
+        "hr",
+        "html",
+        "legend",
+        "li",
+        "main",
+        "nav",
+        "ol",
+        "p",
+        "pre",
+        "section",
+        "summary",
+        "table",
+        "tbody",
+        "td",
+        "tfoot",
+        "th",
+        "thead",
+        "tr",
+        "ul",
+        "caption",
+    ]
+)
+SKIPPED = frozenset(
+    [
+        "head",
+        "script",
+        "style",
+        "template",
+        "noscript",
+        "iframe",
+        "object",
+        "canvas",
+        "math",
+        "svg",
+        "select",
+        "datalist",
+        "audio",
+        "video",
+    ]
+)
+MASTER_CLASSES = frozenset({"package-entry", "slide-master-content"})
+HIDDEN_STYLE = re.compile(
+    r"display\s*:\s*none|visibility\s*:\s*hidden|(?:^|;)\s*opacity\s*:\s*0(?:\.0*)?\s*(?:;|$)|font-size\s*:\s*0(?:px|pt|em|%)?\s*(?:;|$)",
+    re.IGNORECASE,
+)
+SPACES = re.compile(r"[^\S\n]+")
+BREAKS = re.compile(r" *\n *")
+
+
+def blocks(root: etree._Element, *, part: str | None, tika: bool, sheets: bool = False) -> Iterator[Block]:
+    """Blocks in document order. sheets: 'page' divs are worksheets, not pages."""
+    return _Walker(part, tika, sheets).walk(root)
+
+
+@dataclass
+class _Walker:
+    part: str | None
+    tika: bool
+    sheets: bool
+    page: int | None = None
+    buffer: list[str] = field(default_factory=list)
+    heading: int = 0
+    items: int = 0
+    code: int = 0
+    rows: list[list[str]] = field(default_factory=list)
+    tables: int = 0
+    slides: int = 0
+
+    def walk(self, root: etree._Element) -> Iterator[Block]:
+        stack: list[tuple[etree._Element, bool]] = [(root, False)]
+        while stack:
+            element, leaving = stack.pop()
+            tag = _tag(element)
+            if leaving:
+                yield from self.leave(element, tag)
+                self.text(element.tail)
+                continue
+            if not tag or self.skipped(element, tag):
+                if tag in BLOCKS or tag == "br":
+                    yield from self.flush()
+                self.text(element.tail)
+                continue
+            yield from self.enter(element, tag)
+            self.text(element.text)
+            stack.append((element, True))
+            stack.extend((child, False) for child in reversed(element))
+        yield from self.flush()
+
+    def skipped(self, element: etree._Element, tag: str) -> bool:
+        if self.tika:
+            return tag == "head" or (tag == "div" and element.get("class") in MASTER_CLASSES)
+        return (
+            tag in SKIPPED
+            or element.get("hidden") is not None
+            or bool(HIDDEN_STYLE.search(element.get("style") or ""))
+        )
+
+    def enter(self, element: etree._Element, tag: str) -> Iterator[Block]:
+        if self.tables:
+            if tag == "tr" and self.tables == 1:
+                self.rows.append([])
+                self.buffer.clear()
+            elif tag in ("td", "th") and self.tables == 1:
+                self.buffer.clear()
+            elif tag in BLOCKS or tag == "br":
+                self.buffer.append(" ")
+            self.tables += tag == "table"
+            return
+        if tag == "br":
+            self.buffer.append("\n")
+            return
+        if tag not in BLOCKS:
+            return
+        yield from self.flush()
+        if tag == "table":
+            self.tables, self.rows = 1, []
+        elif len(tag) == 2 and tag[0] == "h" and tag[1].isdigit():
+            self.heading = int(tag[1])
+        elif tag == "p" and self.tika and element.get("class") in ("title", "Title"):
+            self.heading = 1
+        elif tag == "li":
+            self.items += 1
+        elif tag == "pre":
+            self.code += 1
+        elif tag == "div" and self.tika:
+            self.turn_page(element.get("class") or "")
+
+    def turn_page(self, name: str) -> None:
+        """Pages of PDFs; slides of ppt ('slide' holds 'slide-content') and pptx ('slide-content' alone)."""
+        if self.sheets:
+            return
+        if name == "slide":
+            self.slides += 1
+        if name in ("page", "slide") or (name == "slide-content" and not self.slides):
+            self.page = (self.page or 0) + 1
+
+    def leave(self, element: etree._Element, tag: str) -> Iterator[Block]:
+        if self.tables:
+            if tag in ("td", "th") and self.tables == 1 and self.rows:
+                self.rows[-1].append("".join(self.buffer))
+                # A cell that spans columns keeps the ones after it under their own header.
+                self.rows[-1].extend([""] * (min(_number(element.get("colspan")), 50) - 1))
+                self.buffer.clear()
+            if tag == "caption" and self.tables == 1:
+                self.rows.append(["".join(self.buffer)])
+                self.buffer.clear()
+            if tag == "table":
+                self.tables -= 1
+                if not self.tables:
+                    text = table_text(self.rows)
+                    self.rows = []
+                    self.buffer.clear()
+                    if text:
+                        yield Block(text, "table", 0, self.page, self.part)
+            return
+        if tag not in BLOCKS:
+            return
+        yield from self.flush()
+        if (len(tag) == 2 and tag[0] == "h" and tag[1].isdigit()) or tag == "p":
+            self.heading = 0
+        elif tag == "li":
+            self.items = max(0, self.items - 1)
+        elif tag == "pre":
+            self.code = max(0, self.code - 1)
+
+    def text(self, text: str | None) -> None:
+        if text:
+            self.buffer.append(text if self.tika or self.code else " ".join(f"x{text}x".split())[1:-1])
+
+    def flush(self) -> Iterator[Block]:
+        text = "".join(self.buffer)
+        self.buffer.clear()
+        if not self.code:
+            text = BREAKS.sub("\n", SPACES.sub(" ", text))
+        text = text.strip("\n") if self.code else text.strip()
+        if not text.strip():
+            return
+        kind: Kind = "heading" if self.heading else "code" if self.code else "item" if self.items else "text"
+        level = self.heading or (self.items if kind == "item" else 0)
+        if kind == "heading":
+            text = " ".join(text.split())
+        yield Block(text, kind, level, self.page, self.part)
+
+
+def _tag(element: etree._Element) -> str:
+    """Local name in lower case; '' for comments and processing instructions."""
+    tag = element.tag
+    if not isinstance(tag, str):
+        return ""
+    return tag.rpartition("}")[2].lower()
+
+
+def _number(text: str | None) -> int:
+    return int(text) if text and text.isdigit() and len(text) < 4 and int(text) else 1
