@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 from kb.settings import Settings
 
 if TYPE_CHECKING:
+    from kb.access.groups import Groups
     from kb.access.keys import Keys
     from kb.access.sessions import Sessions
     from kb.access.users import Users
@@ -89,7 +90,7 @@ class Kb:
         """Documents, their revisions and texts."""
         from kb.store.documents import Documents
 
-        return Documents(self.db, self.blobs, max_bytes=self.settings.max_file_mb * 2**20)
+        return Documents(self.db, self.blobs, limit_bytes=self.settings.max_file_mb * 2**20)
 
     @part
     def jobs(self) -> Jobs:
@@ -132,6 +133,13 @@ class Kb:
         from kb.access.users import Users
 
         return Users(self.db)
+
+    @part
+    def groups(self) -> Groups:
+        """Groups of people."""
+        from kb.access.groups import Groups
+
+        return Groups(self.db)
 
     @part
     def keys(self) -> Keys:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import click
 
 from kb.access.principals import SYSTEM
 from kb.app import build
 from kb.commands.show import as_json, json_option, table
+from kb.errors import NotFound
+from kb.types import Audience
 
 
 @click.group()
@@ -23,9 +27,7 @@ def collection() -> None:
 def create(name: str, title: str | None, audience: str, everyone: bool, as_json_: bool) -> None:
     """Create a collection. Without --everyone only admins, and those granted it, can read it."""
     collections = build().collections
-    made = collections.create(SYSTEM, name, title or name, audience)
-    if everyone:
-        collections.grant(SYSTEM, name, "everyone", "", "read")
+    made = collections.create(SYSTEM, name, title or name, cast(Audience, audience), everyone=everyone)
     if as_json_:
         as_json(made)
     else:
@@ -64,5 +66,13 @@ def rm(name: str, yes: bool) -> None:
 def grant(name: str, subject: str, write: bool) -> None:
     """Let people read (or write) a collection."""
     kind, _, who = subject.partition(":")
-    build().collections.grant(SYSTEM, name, kind, who, "write" if write else "read")
+    kb = build()
+    if kind == "user":
+        who = kb.users.find(who).id
+    elif kind == "group":
+        matching = [group.id for group in kb.groups.list() if group.name == who]
+        if not matching:
+            raise NotFound(f"There is no group {who!r}.")
+        who = matching[0]
+    kb.collections.grant(name, kind, who, "write" if write else "read")
     click.echo(f"{subject} may {'write' if write else 'read'} {name}")

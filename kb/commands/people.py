@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import click
 
 from kb.app import build
 from kb.commands.show import as_json, json_option, table
-from kb.types import SCOPES
+from kb.types import SCOPES, Role
 
 
 @click.group()
@@ -24,7 +26,7 @@ def user() -> None:
 @json_option
 def user_create(email: str, name: str | None, role: str, password: str, as_json_: bool) -> None:
     """Create a user."""
-    made = build().users.create(email, name or email, role, password)
+    made = build().users.create(email, name or email, cast(Role, role), password)
     as_json(made) if as_json_ else click.echo(f"created {email} ({role})")
 
 
@@ -46,7 +48,8 @@ def user_list(as_json_: bool) -> None:
 @click.argument("email")
 def user_disable(email: str) -> None:
     """Disable a user: signed out everywhere, at once."""
-    build().users.disable(email)
+    users = build().users
+    users.disable(users.find(email).id)
     click.echo(f"disabled {email}")
 
 

@@ -30,8 +30,7 @@ def load(kb: Kb) -> int:
         )
     for entry in json.loads((SAMPLE / "collections.json").read_text()):
         try:
-            kb.collections.create(SYSTEM, entry["name"], entry["title"], entry["audience"])
-            kb.collections.grant(SYSTEM, entry["name"], "everyone", "", "read")
+            kb.collections.create(SYSTEM, entry["name"], entry["title"], entry["audience"], everyone=True)
         except Conflict:
             pass  # loaded before
     count = 0

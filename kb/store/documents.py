@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -155,6 +155,24 @@ class Documents:
                 .group_by(DocumentRow.state)
             )
             return dict(rows.tuples().all())
+
+    def unfinished(self, principal: Principal, ids: Sequence[str]) -> set[str]:
+        """Those of these documents that are still queued or being read. Asked often by who waits."""
+        left: set[str] = set()
+        with self.db.read() as session:
+            scope = allowed(session, principal)
+            for at in range(0, len(ids), 500):
+                some = ids[at : at + 500]
+                left.update(
+                    session.scalars(
+                        select(DocumentRow.id).where(
+                            DocumentRow.id.in_(some),
+                            DocumentRow.state.not_in(FINAL_STATES),
+                            DocumentRow.collection_id.in_(scope.collection_ids),
+                        )
+                    )
+                )
+        return left
 
     def delete(self, principal: Principal, id: str) -> None:
         """Gone from every answer with this commit; needs write access. The original is swept within a day or two."""
