@@ -1,0 +1,94 @@
+"""Scripts and terms: what a text is written in, and the words by which the lexical index knows it.
+
+Terms are lower-case NFKC. Words are stemmed by the Snowball algorithm of their script, English stop
+words dropped; runs of scripts written without spaces become character pairs. Identifiers ('E-42',
+'ERR_1234', '3.3.2', 'max_file_mb') are kept whole, so that they can be found as such, beside their parts.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections import Counter
+from functools import lru_cache
+from threading import local
+
+import Stemmer
+
+STOP_WORDS = frozenset(
+    """a about above after again against all also am an and any are as at be because been before being below
+    between both but by can could did do does doing done during each either else for from further had has have
+    having he her here hers him his how i if in into is it its itself just let like may me might more most
+    much must my no nor not of off on once one only or other our ours out over own please s same shall she
+    should so some such t than that the their theirs them then there these they this those through to too
+    under until up upon us very was we were what when where which while who whom whose why will with within
+    without would yes you your yours""".split()
+)
+STEMMERS = {"LATIN": "english", "CYRILLIC": "russian", "GREEK": "greek", "ARABIC": "arabic"}
+
+# scripts written without spaces between words: Thai to Myanmar, Khmer, Hangul, kana, bopomofo, Han
+_SPACELESS = (
+    "\u0e00-\u0eff\u1000-\u109f\u1100-\u11ff\u1780-\u17ff\u3005-\u3007\u3040-\u31ff\u3400-\u4dbf\u4e00-\u9fff"
+    "\ua960-\ua97f\uac00-\ud7ff\uf900-\ufaff\U00020000-\U0003ffff"
+)
+_JOINTS = "-_./@:#+"
+_TOKEN = re.compile(
+    rf"(?P<run>[{_SPACELESS}]+)"
+    rf"|(?P<joined>[a-z0-9]+(?:[{re.escape(_JOINTS)}]+[a-z0-9]+)+)"
+    rf"|(?P<word>[a-z0-9]+(?![^\W_])|(?:(?![{_SPACELESS}])[^\W_])+)"
+)
+_PARTS = re.compile(f"[{re.escape(_JOINTS)}]+")
+_MAX_TERM = 64  # characters; longer runs are base64 and the like, which nobody asks for
+_stemmers = local()
+
+
+@lru_cache(maxsize=65536)
+def script(character: str) -> str:
+    """The script of a letter, as Unicode names it ('LATIN', 'CJK', 'CYRILLIC' …); '' for anything else."""
+    if not character.isalpha():
+        return ""
+    first = unicodedata.name(character, "").split(" ")[0]
+    return {"IDEOGRAPHIC": "CJK", "KATAKANA-HIRAGANA": "KATAKANA"}.get(first, first)
+
+
+def scripts(text: str) -> Counter[str]:
+    """How many letters of each script a text holds."""
+    found: Counter[str] = Counter()
+    for character, count in Counter(unicodedata.normalize("NFKC", text)).items():
+        if name := script(character):
+            found[name] += count
+    return found
+
+
+def terms(text: str) -> list[str]:
+    """The text's terms in order, repeats kept. Only stop words: they are kept, for want of better."""
+    plain = unicodedata.normalize("NFKC", text).lower()
+    found = [term for match in _TOKEN.finditer(plain) for term in _expand(match) if len(term) <= _MAX_TERM]
+    kept = [term for term in found if term not in STOP_WORDS]
+    return [_stem(term) for term in (kept or found)]
+
+
+def _expand(match: re.Match[str]) -> list[str]:
+    token = match.group()
+    if match.lastgroup == "word":
+        return [token]
+    if match.lastgroup == "run":
+        return [token[i : i + 2] for i in range(len(token) - 1)] or [token]
+    parts = _PARTS.split(token)
+    if not (set(token) & set("_./@:") or any(character.isdigit() for character in token)):
+        return parts  # a hyphenated word
+    # one spelling for E-42, E_42 and E42; parts of one letter or digit would only be noise
+    return [token.replace("-", "").replace("_", ""), *(part for part in parts if len(part) > 1)]
+
+
+@lru_cache(maxsize=100_000)
+def _stem(term: str) -> str:
+    language = STEMMERS.get(script(term[0]))
+    if language is None or not term.isalpha():
+        return term
+    # a Stemmer keeps state and is not safe to share between threads
+    stemmer = getattr(_stemmers, language, None)
+    if stemmer is None:
+        stemmer = Stemmer.Stemmer(language, 0)
+        setattr(_stemmers, language, stemmer)
+    return str(stemmer.stemWord(term))
