@@ -68,9 +68,19 @@ def released_in_mxfp4(source: Checkpoint) -> bool:
 
 
 def make(source: Checkpoint, matrix: Matrix) -> Made:
-    """Pack one matrix. BadModel when a tensor is missing or has another shape than the config says."""
-    if matrix.dense is not None:
-        return _make_dense(source, matrix, matrix.dense)
+    """Pack one matrix: the same bytes each time, so that a damaged shard can be made again and still have its hash.
+
+    BadModel when a tensor is missing or has another shape than the config says.
+    """
+    made = _make_expert(source, matrix) if matrix.dense is None else _make_dense(source, matrix, matrix.dense)
+    at = quant.sections(matrix.layout, matrix.rows, matrix.cols)
+    made.packed.data[at.weights + at.weights_bytes : at.scales] = 0  # alignment gaps
+    made.packed.data[at.scales + at.scales_bytes : at.bias] = 0
+    made.packed.data[at.bias + at.bias_bytes :] = 0
+    return made
+
+
+def _make_expert(source: Checkpoint, matrix: Matrix) -> Made:
     stem = f"model.layers.{matrix.layer}.mlp.experts.{matrix.kind}_proj"
     bias = source.floats(stem + "_bias", index=matrix.expert)
     if stem + "_blocks" in source:

@@ -95,7 +95,7 @@ def shards_of(made: Made) -> list[tuple[Shard, memoryview]]:
     error = made.error
     found = []
     for part, start in enumerate(range(0, data.nbytes, PART)):
-        view = memoryview(data[start : start + PART])
+        view = data[start : start + PART].data
         shard = Shard(
             id=0,
             name=matrix.name,

@@ -54,7 +54,7 @@ class BlobReader:
             with self._connection.blob_open("main", "shards", "data", shard.id, False) as blob:
                 if blob.length() != out.nbytes:
                     raise CorruptShard(f"{shard} is {blob.length()} bytes long, not {out.nbytes}")
-                blob.read_into(memoryview(out))
+                blob.read_into(out.data)
         except apsw.Error as error:
             raise CorruptShard(f"{shard} cannot be read: {error}") from None
 

@@ -156,7 +156,7 @@ def _header(file: Path) -> dict[str, Tensor]:
 
 
 def _read_into(file: Path, start: int, out: NDArray[Any]) -> None:
-    view = memoryview(out.reshape(-1).view(np.uint8)).cast("B")
+    view = out.reshape(-1).view(np.uint8).data
     done = 0
     fd = os.open(file, os.O_RDONLY)
     try:

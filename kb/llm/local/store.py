@@ -113,7 +113,7 @@ class Store:
     @property
     def layout(self) -> str:
         """Layout of the experts."""
-        return self.meta.get("layout", "")
+        return str(self.meta.get("layout", ""))
 
     @property
     def config(self) -> dict[str, Any]:
