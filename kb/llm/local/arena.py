@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kb.llm.local import quant
-from kb.llm.local.store import Shard
-from kb.llm.local.types import Expert, Packed
+from kb.llm.local.types import Packed
 
 
 class Arena:
@@ -31,30 +30,3 @@ class Arena:
             raise ValueError("the arena is full")
         self._taken += size
         return Packed(layout, rows, cols, data)
-
-
-class Slot:
-    """Room for one expert, and which one is in it."""
-
-    __slots__ = ("ahead", "error", "expert", "owner", "pending", "pins")
-
-    def __init__(self, expert: Expert) -> None:
-        self.expert = expert
-        self.owner: tuple[int, int] | None = None  # (layer, expert)
-        self.pending = 0  # shards still being read
-        self.pins = 0  # contexts that use it
-        self.ahead = False  # read on a guess that no one has come for yet
-        self.error: Exception | None = None
-
-
-def slots(arena: Arena, count: int, gate_up: Shard, down: Shard) -> list[Slot]:
-    """`count` empty slots for experts of these shapes."""
-    return [
-        Slot(
-            Expert(
-                gate_up=arena.take(gate_up.layout, gate_up.rows, gate_up.cols),
-                down=arena.take(down.layout, down.rows, down.cols),
-            )
-        )
-        for _ in range(count)
-    ]

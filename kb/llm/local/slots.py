@@ -1,0 +1,103 @@
+"""Which expert is in which slot, and who leaves when room is needed. The cache's lock guards all of it."""
+
+from __future__ import annotations
+
+from collections import deque
+
+import numpy as np
+
+from kb.llm.local.types import Expert
+from kb.llm.local.usage import Usage
+
+Key = tuple[int, int]  # (layer, expert)
+_HOT_SHARE = 0.5  # of the slots, at most
+
+
+class Slot:
+    """Room for one expert."""
+
+    __slots__ = ("ahead", "error", "expert", "index", "owner", "pending", "pins")
+
+    def __init__(self, index: int, expert: Expert) -> None:
+        self.index = index
+        self.expert = expert
+        self.owner: Key | None = None
+        self.pending = 0  # shards still being read
+        self.pins = 0  # contexts that use it
+        self.ahead = False  # read on a guess that no one has come for yet
+        self.error: Exception | None = None
+
+
+class SlotTable:
+    """All slots of a cache.
+
+    The expert with the lowest usage leaves; never one that is pinned or being read. A guess may in addition
+    not push out a hot expert or another guess.
+    """
+
+    def __init__(self, experts: list[Expert], usage: Usage) -> None:
+        self.slots = [Slot(index, expert) for index, expert in enumerate(experts)]
+        self.evictions = 0
+        self._usage = usage
+        self._where: dict[Key, Slot] = {}
+        self._free = deque(self.slots)
+        self._layers = np.zeros(
+            len(self.slots), np.intp
+        )  # the owners once more, to score all of them at once
+        self._experts = np.zeros(len(self.slots), np.intp)
+        self.refresh_hot()
+
+    def __len__(self) -> int:
+        return len(self.slots)
+
+    def __contains__(self, key: Key) -> bool:
+        return key in self._where
+
+    @property
+    def filled(self) -> int:
+        """Slots with an expert in them."""
+        return len(self._where)
+
+    @property
+    def free(self) -> bool:
+        """Whether a slot can be had without pushing anyone out."""
+        return bool(self._free)
+
+    def get(self, key: Key) -> Slot | None:
+        """The slot of an expert, if it has one."""
+        return self._where.get(key)
+
+    def give(self, key: Key, *, guess: bool = False) -> Slot | None:
+        """A slot for an expert that has none, its two shards still to be read; None if nobody may leave now."""
+        slot = self._free.popleft() if self._free else self._emptied(guess)
+        if slot is not None:
+            slot.owner, slot.pending, slot.ahead, slot.error = key, 2, guess, None
+            self._where[key] = slot
+            self._layers[slot.index], self._experts[slot.index] = key
+        return slot
+
+    def vacate(self, slot: Slot) -> None:
+        """Forget what is in a slot."""
+        self._empty(slot)
+        self._free.appendleft(slot)
+
+    def refresh_hot(self) -> None:
+        """Decide afresh, from the statistics, which experts are hot."""
+        self._hot = self._usage.hot(int(len(self.slots) * _HOT_SHARE))
+
+    def _emptied(self, guess: bool) -> Slot | None:
+        scores = self._usage.scores(self._layers, self._experts)
+        hot = self._hot[self._layers, self._experts]
+        for index in np.lexsort((scores, hot)):
+            slot: Slot = self.slots[index]
+            if slot.pins or slot.pending or (guess and (slot.ahead or hot[index])):
+                continue
+            self.evictions += 1
+            self._empty(slot)
+            return slot
+        return None
+
+    def _empty(self, slot: Slot) -> None:
+        if slot.owner is not None:
+            del self._where[slot.owner]
+        slot.owner, slot.error, slot.ahead = None, None, False
