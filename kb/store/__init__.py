@@ -1,9 +1,11 @@
 """What is true: SQL rows and original files, the queue of work, and the set of collections one may read."""
 
 from kb.store.blobs import Blob, Blobs
+from kb.store.chunks import Chunks, IndexedChunk, LoadedChunk, LogBatch
 from kb.store.collections import Collections
 from kb.store.db import Database
 from kb.store.documents import Documents, DocumentText
+from kb.store.idempotency import Idempotency
 from kb.store.jobs import FenceLost, Jobs
 from kb.store.scope import SYSTEM, Scope, allowed, need
 
@@ -11,12 +13,17 @@ __all__ = [
     "SYSTEM",
     "Blob",
     "Blobs",
+    "Chunks",
     "Collections",
     "Database",
     "DocumentText",
     "Documents",
     "FenceLost",
+    "Idempotency",
+    "IndexedChunk",
     "Jobs",
+    "LoadedChunk",
+    "LogBatch",
     "Scope",
     "allowed",
     "need",

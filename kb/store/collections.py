@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import Delete, delete, func, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -156,7 +156,7 @@ def _find(session: Session, principal: Principal, name: str) -> CollectionRow:
     return session.get_one(CollectionRow, next(iter(scope.collection_ids)))
 
 
-def _of(collection_id: int, kind: str, subject_id: str):  # type: ignore[no-untyped-def]
+def _of(collection_id: int, kind: str, subject_id: str) -> Delete:
     return delete(GrantRow).where(
         GrantRow.collection_id == collection_id,
         GrantRow.subject_kind == kind,

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from sqlalchemy import and_, or_, select
+from sqlalchemy import Select, and_, or_, select
 from sqlalchemy.orm import Session
 
 from kb.errors import Forbidden, NotFound
@@ -80,7 +80,7 @@ def _sees_all(principal: Principal) -> bool:
     return principal.kind in ("system", "key") or (principal.kind == "user" and principal.role == "admin")
 
 
-def _granted(user_id: str, permission: str):  # type: ignore[no-untyped-def]
+def _granted(user_id: str, permission: str) -> Select[int]:
     groups = select(MembershipRow.group_id).where(MembershipRow.user_id == user_id)
     permissions = ("write",) if permission == "write" else ("read", "write")
     return select(GrantRow.collection_id).where(
