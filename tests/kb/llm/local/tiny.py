@@ -17,6 +17,10 @@ from safetensors.torch import save_file
 from transformers import GptOssConfig, GptOssForCausalLM
 
 from kb.llm.local import quant
+from kb.llm.local.config import ModelConfig
+from kb.llm.local.memory import MemoryWeights
+from kb.llm.local.quant_dense import dense_specs
+from kb.llm.local.types import Expert
 
 FP4 = torch.from_numpy(quant.FP4)
 
@@ -135,3 +139,42 @@ def numpy(tensor: torch.Tensor) -> np.ndarray[Any, np.dtype[Any]]:
     """A tensor's values as numpy (float32 for the floating kinds)."""
     tensor = tensor.detach()
     return (tensor.float() if tensor.is_floating_point() else tensor).contiguous().numpy()
+
+
+def weights(model: GptOssForCausalLM, layout: str = "int8", matrices: str = "bf16") -> MemoryWeights:
+    """The model packed in memory; layout: of the experts, matrices: of the projections, embeddings and head."""
+    config = ModelConfig.from_json(model.config.to_dict())
+    tensors = {name: numpy(tensor) for name, tensor in model.state_dict().items()}
+    dense = {
+        spec.name: quant.pack(
+            tensors[spec.name].reshape(spec.rows, spec.cols),
+            tensors[spec.bias] if spec.bias else None,
+            spec.layout,
+        )
+        for spec in dense_specs(config, matrices)
+    }
+    experts = []
+    for layer in range(config.num_layers):
+        at = f"model.layers.{layer}.mlp.experts."
+        experts.append(
+            [
+                Expert(
+                    *(
+                        quant.pack(tensors[at + part][number].T, tensors[at + part + "_bias"][number], layout)
+                        for part in ("gate_up_proj", "down_proj")
+                    )
+                )
+                for number in range(config.num_experts)
+            ]
+        )
+    return MemoryWeights(dense, experts)
+
+
+def dequantise(model: GptOssForCausalLM, packed: MemoryWeights) -> None:
+    """Overwrite the model's dense matrices by what the packed ones stand for."""
+    config = ModelConfig.from_json(model.config.to_dict())
+    tensors = dict(model.named_parameters())
+    with torch.no_grad():
+        for spec in dense_specs(config):
+            values, _ = quant.unpack(packed.dense(spec.name))
+            tensors[spec.name].copy_(torch.from_numpy(values).reshape(tensors[spec.name].shape))

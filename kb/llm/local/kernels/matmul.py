@@ -1,0 +1,246 @@
+"""Products of tiled weights (int8, mxfp4) with several tokens at once.
+
+A tile is 32 rows; one call of a tile function multiplies it by 1, 2, 4 or 6 tokens, so weights are read once for
+them. Integer sums of a block are exact and blocks are added in order, so neither the path (VNNI or plain), nor the
+layout, nor the company a token is in, changes a bit of its result. The float32 ("exact") functions keep
+activations as they are.
+
+Step arguments (int64 each): entries, their number, activations, bytes from one token's to the next, blocks
+per row, add to the output (1) or set it (0), tiles per work item, work items in all.
+An entry (ENTRY int64s): weights, scales, bias, token rows (int32 numbers, 0: 0, 1, 2…), tokens, output, bytes
+from one token's output to the next, tiles, work items up to and including this entry.
+"""
+
+from __future__ import annotations
+
+from llvmlite import ir
+
+from kb.llm.local.kernels.activations import CORRECTION, RECORD, SCALE
+from kb.llm.local.kernels.compile import VNNI
+from kb.llm.local.kernels.emit import F32, I8, I16, I32, I64, PTR, VF, VI, Fn, Value
+
+GROUPS = (6, 4, 2, 1)  # tokens a tile function takes at once
+ENTRY = 9  # int64s of an entry
+WEIGHT_BYTES = {"int8": 1024, "mxfp4": 512}  # of one tile's block
+_BYTES = ir.VectorType(I8, 64)
+_EXPAND_FROM = 8  # tokens from which mxfp4 tiles are expanded to int8 once instead of once per group
+
+
+def emit(module: ir.Module, layout: str, acts: str, path: str) -> None:
+    """`matmul_{layout}_{acts}`; acts: 'q8' (records) or 'f32'."""
+    for count in GROUPS:
+        if layout == "mxfp4" and acts == "q8" and count > 4:
+            continue  # many tokens: expanded first
+        _tile(module, layout, acts, path, count)
+    if layout == "mxfp4" and acts == "q8":
+        _expand(module, path)
+    _step(module, layout, acts)
+
+
+def _tile(module: ir.Module, layout: str, acts: str, path: str, count: int) -> None:
+    """tile(weights, scales, bias, blocks, add, activations x count, outputs x count)."""
+    name = f"tile_{layout}_{acts}_{count}"
+    kind = ir.FunctionType(ir.VoidType(), [PTR, PTR, PTR, I64, I64] + [PTR] * (2 * count))
+    f = Fn(module, name, kind, inner=True)
+    b = f.b
+    weights, scales, bias, blocks, add = f.args[:5]
+    inputs, outputs = f.args[5 : 5 + count], f.args[5 + count :]
+    sums = [[f.slot(VF, f.vf(0.0)) for _ in range(2)] for _ in range(count)]
+    with f.loop(0, blocks) as block:
+        at = f.at(weights, (block, WEIGHT_BYTES[layout]))
+        steps = [_scale(f, f.at(scales, (block, 32), 16 * half)) for half in range(2)]
+        if acts == "q8":
+            records = [f.at(each, (block, RECORD)) for each in inputs]
+            parts = _integers(f, layout, path, at, records)
+            for token, record in enumerate(records):
+                scale = f.splat(f.load(F32, record, SCALE, align=4))
+                for half in range(2):
+                    value = b.fmul(b.sitofp(parts[token][half], VF), steps[half])
+                    f.set(sums[token][half], f.fma(value, scale, f.get(sums[token][half], VF)))
+        else:
+            parts = _floats(f, layout, at, [f.at(each, (block, 128)) for each in inputs])
+            for token in range(count):
+                for half in range(2):
+                    total = f.get(sums[token][half], VF)
+                    f.set(sums[token][half], f.fma(parts[token][half], steps[half], total))
+    for token in range(count):
+        for half in range(2):
+            out = f.at(outputs[token], 64 * half)
+            value = b.fadd(f.get(sums[token][half], VF), f.load(VF, bias, 64 * half, align=4))
+            before = b.select(b.icmp_signed("!=", add, f.i64(0)), f.load(VF, out, align=4), f.vf(0.0))
+            f.store(b.fadd(before, value), out, align=4)
+    f.finish()
+
+
+def _scale(f: Fn, at: Value) -> Value:
+    exponents = f.b.zext(f.load(ir.VectorType(I8, 16), at, align=16), VI)
+    return f.b.bitcast(f.b.shl(exponents, f.vi(23)), VF)
+
+
+def _integers(f: Fn, layout: str, path: str, at: Value, records: list[Value]) -> list[list[Value]]:
+    """Sums over a block of weight x activation, exact int32: [tokens][halves of 16 rows]."""
+    sums: list[list[Value]] = []
+    for record in records:
+        correction = f.splat(f.load(I32, record, CORRECTION, align=4))
+        sums.append([correction, correction])
+    for four in range(8):
+        halves = _weights(f, layout, path, at, four)
+        for token, record in enumerate(records):
+            values = f.splat(f.load(I32, record, 4 * four, align=4))
+            for half in range(2):
+                sums[token][half] = _dot(f, path, sums[token][half], halves[half], values)
+    return sums
+
+
+def _weights(f: Fn, layout: str, path: str, at: Value, four: int) -> list[Value]:
+    """Two vectors of 16 rows x 4 inputs, unsigned bytes: weight + 128."""
+    if layout == "int8":
+        return [f.load(_BYTES, at, 128 * four + 64 * half, align=64) for half in range(2)]
+    both = f.load(_BYTES, at, 64 * four, align=64)
+    low = f.b.and_(both, f.vi(15, _BYTES))
+    high = f.b.lshr(both, f.vi(4, _BYTES))
+    return [_lookup(f, path, low), _lookup(f, path, high)]
+
+
+def _lookup(f: Fn, path: str, codes: Value) -> Value:
+    """fp4 codes to twice their value + 128."""
+    if path == VNNI:
+        values = [128 + sign * value for sign in (1, -1) for value in (0, 1, 2, 3, 4, 6, 8, 12)]
+        table = ir.Constant(_BYTES, values * 4)
+        return f.call("llvm.x86.avx512.pshuf.b.512", _BYTES, table, codes)
+    b = f.b
+    size = b.and_(codes, f.vi(7, _BYTES))
+    value = size
+    for least, more in ((5, 1), (6, 1), (7, 3)):  # 5 6 7 stand for 6 8 12
+        reached = b.icmp_unsigned(">=", size, f.vi(least, _BYTES))
+        value = b.add(value, b.select(reached, f.vi(more, _BYTES), f.vi(0, _BYTES)))
+    negative = b.icmp_unsigned(">=", codes, f.vi(8, _BYTES))
+    return b.xor(b.select(negative, b.sub(f.vi(0, _BYTES), value), value), f.vi(128, _BYTES))
+
+
+def _dot(f: Fn, path: str, total: Value, weights: Value, values: Value) -> Value:
+    """total + sum over each four bytes of unsigned weight x signed value."""
+    b = f.b
+    values = b.bitcast(values, _BYTES)
+    if path == VNNI:
+        return f.call("llvm.x86.avx512.vpdpbusd.512", VI, total, weights, values)
+    wide, words = ir.VectorType(I16, 64), ir.VectorType(I32, 64)
+    left = b.sext(b.zext(weights, wide), words)
+    product = b.mul(left, b.sext(b.sext(values, wide), words))
+    pairs = b.add(f.pick(product, list(range(0, 64, 2))), f.pick(product, list(range(1, 64, 2))))
+    fours = b.add(f.pick(pairs, list(range(0, 32, 2))), f.pick(pairs, list(range(1, 32, 2))))
+    return b.add(total, fours)
+
+
+def _floats(f: Fn, layout: str, at: Value, inputs: list[Value]) -> list[list[Value]]:
+    """Sums over a block of weight x activation in float32: [tokens][halves]."""
+    b = f.b
+    sums: list[list[Value]] = [[f.vf(0.0), f.vf(0.0)] for _ in inputs]
+    for four in range(8):
+        halves = [
+            b.bitcast(b.xor(each, f.vi(128, _BYTES)), VI) for each in _weights(f, layout, "plain", at, four)
+        ]
+        for byte in range(4):
+            columns = [b.sitofp(b.ashr(b.shl(each, f.vi(24 - 8 * byte)), f.vi(24)), VF) for each in halves]
+            for token, source in enumerate(inputs):
+                x = f.splat(f.load(F32, source, 16 * four + 4 * byte, align=4))
+                for half in range(2):
+                    sums[token][half] = f.fma(columns[half], x, sums[token][half])
+    return sums
+
+
+def _expand(module: ir.Module, path: str) -> None:
+    """expand(weights, blocks, out): one mxfp4 tile to int8 bytes."""
+    f = Fn(module, "expand", ir.FunctionType(ir.VoidType(), [PTR, I64, PTR]), inner=True)
+    weights, blocks, out = f.args
+    with f.loop(0, blocks) as block:
+        for four in range(8):
+            halves = _weights(f, "mxfp4", path, f.at(weights, (block, 512)), four)
+            for half in range(2):
+                f.store(halves[half], out, (block, 1024), 128 * four + 64 * half, align=64)
+    f.finish()
+
+
+def _step(module: ir.Module, layout: str, acts: str) -> None:
+    f = Fn(module, f"matmul_{layout}_{acts}", ir.FunctionType(ir.VoidType(), [PTR, PTR]))
+    b = f.b
+    entries, inputs = f.arg(0, PTR), f.arg(2, PTR)
+    stride, blocks, add, per_item, items = (f.arg(i) for i in (3, 4, 5, 6, 7))
+    cursor = f.slot(I64)
+    scratch = None
+    if layout == "mxfp4" and acts == "q8":
+        scratch = b.alloca(I8, size=b.mul(blocks, f.i64(1024)))
+        scratch.align = 64
+    with f.work(items) as item:
+        entry, first, last = find(f, entries, item, per_item, cursor)
+        weights, scales, bias, rows = (f.load(PTR, entry, 8 * i, align=8) for i in range(4))
+        tokens = f.load(I64, entry, 32, align=8)
+        out, out_stride = f.load(PTR, entry, 40, align=8), f.load(I64, entry, 48, align=8)
+        with f.loop(first, last) as tile:
+            tile_weights = f.at(weights, (b.mul(blocks, tile), WEIGHT_BYTES[layout]))
+            common = (f.at(scales, (b.mul(blocks, tile), 32)), f.at(bias, (tile, 128)), blocks, add)
+            place = (rows, tokens, inputs, stride, f.at(out, (tile, 128)), out_stride)
+            if scratch is None:
+                _all_tokens(f, f"tile_{layout}_{acts}", GROUPS, (tile_weights, *common), place)
+            else:
+                with b.if_else(b.icmp_signed(">=", tokens, f.i64(_EXPAND_FROM))) as (many, few):
+                    with many:
+                        f.call("expand", ir.VoidType(), tile_weights, blocks, scratch)
+                        _all_tokens(f, "tile_int8_q8", GROUPS, (scratch, *common), place)
+                    with few:
+                        _all_tokens(f, "tile_mxfp4_q8", (4, 2, 1), (tile_weights, *common), place)
+    f.finish()
+
+
+def find(f: Fn, entries: Value, item: Value, per_item: Value, cursor: Value) -> tuple[Value, Value, Value]:
+    """The entry a work item falls in and its tiles there: (entry, first, last)."""
+    b = f.b
+    f.set(cursor, f.i64(0))
+    head, step, done = (f.function.append_basic_block(name) for name in ("find", "next", "found"))
+    b.branch(head)
+    b.position_at_end(head)
+    index = f.get(cursor, I64)
+    entry = f.at(entries, (index, 8 * ENTRY))
+    upto = f.load(I64, entry, 64, align=8)
+    b.cbranch(b.icmp_signed(">=", item, upto), step, done)
+    b.position_at_end(step)
+    f.set(cursor, b.add(index, f.i64(1)))
+    b.branch(head)
+    b.position_at_end(done)
+    tiles = f.load(I64, entry, 56, align=8)
+    own = b.sdiv(b.sub(b.add(tiles, per_item), f.i64(1)), per_item)
+    first = b.mul(b.sub(item, b.sub(upto, own)), per_item)
+    end = b.add(first, per_item)
+    return entry, first, b.select(b.icmp_signed("<", end, tiles), end, tiles)
+
+
+def _all_tokens(
+    f: Fn, function: str, groups: tuple[int, ...], common: tuple[Value, ...], place: tuple[Value, ...]
+) -> None:
+    """Call the tile functions over all tokens, the largest groups first."""
+    b = f.b
+    rows, tokens, inputs, stride, out, out_stride = place
+    start: Value = f.i64(0)
+    for count in groups:
+        whole = b.mul(b.sdiv(b.sub(tokens, start), f.i64(count)), f.i64(count))
+        end = b.add(start, whole)
+        with f.loop(start, end, count) as token:
+            numbers = [b.add(token, f.i64(i)) for i in range(count)]
+            sources = [f.at(inputs, (row_of(f, rows, number), stride)) for number in numbers]
+            outputs = [f.at(out, (number, out_stride)) for number in numbers]
+            f.call(f"{function}_{count}", ir.VoidType(), *common, *sources, *outputs)
+        start = end
+
+
+def row_of(f: Fn, rows: Value, number: Value) -> Value:
+    b = f.b
+    with b.if_else(b.icmp_signed("!=", b.ptrtoint(rows, I64), f.i64(0))) as (listed, plain):
+        with listed:
+            found = b.sext(f.load(I32, rows, (number, 4), align=4), I64)
+            from_list = b.block
+        with plain:
+            from_plain = b.block
+    row = b.phi(I64)
+    row.add_incoming(found, from_list)
+    row.add_incoming(number, from_plain)
+    return row

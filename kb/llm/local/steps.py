@@ -1,0 +1,107 @@
+"""Arguments of the model's steps, as the kernels read them: see `kernels/matmul.py` and `kernels/vectors.py`."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from itertools import groupby
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kb.llm.local import quant
+from kb.llm.local.config import BLOCK
+from kb.llm.local.kernels import matmul, rows
+from kb.llm.local.kernels.build import Kernels
+from kb.llm.local.kernels.pool import ARGUMENTS, Ints, zeros
+from kb.llm.local.types import Packed
+
+Step = tuple[int, Ints]  # address of the kernel, arguments
+
+TILES_PER_ITEM = 2  # of a product: what a thread takes at once
+PARTS = 2  # work items a token's vector is cut into where a token alone is too little to share
+
+# positions in an entry
+TOKENS, UPTO = 4, 8
+
+
+def address(array: NDArray[np.generic] | None) -> int:
+    """Where an array starts; 0 for none."""
+    return 0 if array is None else int(array.__array_interface__["data"][0])
+
+
+@lru_cache(maxsize=256)
+def offsets(layout: str, height: int, width: int) -> tuple[int, int, int, int]:
+    """Scales, bias, tiles and work items of a matrix; row-after-row layouts hold their row count for scales."""
+    at = quant.sections(layout, height, width)
+    if layout in ("int8", "mxfp4"):
+        tiles = -(-height // quant.TILE)
+        return at.scales, at.bias, tiles, -(-tiles // TILES_PER_ITEM)
+    tiles = -(-height // rows.ROWS)
+    return height, at.bias, tiles, -(-tiles // TILES_PER_ITEM)
+
+
+def entry(
+    packed: Packed, token_rows: int, tokens: int, out: int, out_stride: int, before: int
+) -> tuple[int, ...]:
+    """One matrix of a product; `before`: work items of the entries ahead of it."""
+    base = address(packed.data)
+    scales, bias, tiles, items = offsets(packed.layout, packed.rows, packed.cols)
+    if packed.layout in ("int8", "mxfp4"):
+        scales += base
+    return base, scales, base + bias, token_rows, tokens, out, out_stride, tiles, before + items
+
+
+def kernel_name(layout: str, exact: bool) -> str:
+    """The product's kernel: 16- and 32-bit weights always meet float32 activations."""
+    quantised = layout in ("int8", "mxfp4") and not exact
+    return f"matmul_{layout}_{'q8' if quantised else 'f32'}"
+
+
+class Source:
+    """Activations in both forms: float32 rows and int8 records."""
+
+    def __init__(self, floats: NDArray[np.generic], records: NDArray[np.generic]) -> None:
+        self._floats, self._records = floats, records
+
+    def pick(self, kernel: str) -> tuple[int, int]:
+        """(address, bytes from one token's to the next) of the form a kernel reads."""
+        array = self._records if kernel.endswith("q8") else self._floats
+        return address(array), array.strides[0]
+
+
+def product(
+    kernels: Kernels,
+    source: Source,
+    parts: list[tuple[Packed, NDArray[np.generic]]],
+    *,
+    exact: bool,
+    add: bool = False,
+) -> list[tuple[Step, Ints]]:
+    """Matrices times the same activations, each into its array (rows apart by its stride): one step per layout.
+
+    Returns steps with their entries, whose TOKENS column is the batch's to set.
+    """
+    steps = []
+    for layout, members in groupby(parts, key=lambda part: part[0].layout):
+        table_rows, items = [], 0
+        width = 0
+        for packed, out in members:
+            table_rows.append(entry(packed, 0, 0, address(out), out.strides[0], items))
+            items, width = table_rows[-1][UPTO], packed.cols
+        table = zeros(len(table_rows), matmul.ENTRY)
+        table[...] = table_rows
+        name = kernel_name(layout, exact)
+        steps.append(((kernels[name], product_arguments(table, source.pick(name), width, add, items)), table))
+    return steps
+
+
+def product_arguments(table: Ints, source: tuple[int, int], width: int, add: bool, items: int) -> Ints:
+    """Arguments of a product over a table of entries."""
+    return arguments(address(table), len(table), *source, width // BLOCK, int(add), TILES_PER_ITEM, items)
+
+
+def arguments(*values: int | NDArray[np.generic] | None) -> Ints:
+    """A step's arguments: numbers, and arrays for their addresses."""
+    row = zeros(ARGUMENTS)
+    row[: len(values)] = [value if isinstance(value, int) else address(value) for value in values]
+    return row
