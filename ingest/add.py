@@ -129,7 +129,7 @@ def _wait(kb: Kb, ids: list[str], progress: Progress) -> None:
     warned = False
     last_change = time.monotonic()
     while open_ids:
-        still = kb.documents.unfinished(list(open_ids))
+        still = kb.documents.unfinished(SYSTEM, list(open_ids))
         if len(still) != len(open_ids):
             last_change = time.monotonic()
         open_ids = still

@@ -7,6 +7,7 @@ import click
 from kb.access.principals import SYSTEM
 from kb.app import build
 from kb.commands.show import as_json, json_option, table
+from kb.types import Document
 
 
 @click.command("list")
@@ -17,7 +18,8 @@ from kb.commands.show import as_json, json_option, table
 @json_option
 def list_(collection: str | None, state: str | None, query: str | None, limit: int, as_json_: bool) -> None:
     """List documents with their state, newest first."""
-    found, cursor = [], None
+    found: list[Document] = []
+    cursor: str | None = None
     documents = build().documents
     while len(found) < limit:
         page, cursor = documents.list(
