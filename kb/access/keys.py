@@ -35,7 +35,12 @@ class Key:
     collections: tuple[str, ...] | None
     created_at: datetime
     last_used_at: datetime | None
-    revoked: bool
+    revoked_at: datetime | None
+
+    @property
+    def revoked(self) -> bool:
+        """Whether it has ended."""
+        return self.revoked_at is not None
 
 
 class Keys:
@@ -114,7 +119,7 @@ class Keys:
                 None if row.collections is None else tuple(row.collections),
                 aware(row.created_at),
                 aware(row.last_used_at) if row.last_used_at else None,
-                row.revoked_at is not None,
+                aware(row.revoked_at) if row.revoked_at else None,
             )
             for row in rows
         ]

@@ -3,8 +3,10 @@
 from kb.store.blobs import Blob, Blobs
 from kb.store.chunks import Chunks, IndexedChunk, LoadedChunk, LogBatch
 from kb.store.collections import Collections
+from kb.store.conversations import Conversation, Conversations
 from kb.store.db import Database
 from kb.store.documents import Documents, DocumentText
+from kb.store.faqs import Faqs
 from kb.store.idempotency import Idempotency
 from kb.store.jobs import FenceLost, Jobs
 from kb.store.scope import SYSTEM, Scope, allowed, need
@@ -15,9 +17,12 @@ __all__ = [
     "Blobs",
     "Chunks",
     "Collections",
+    "Conversation",
+    "Conversations",
     "Database",
     "DocumentText",
     "Documents",
+    "Faqs",
     "FenceLost",
     "Idempotency",
     "IndexedChunk",

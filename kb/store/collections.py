@@ -10,7 +10,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from kb.errors import Conflict, FieldError, Forbidden, Invalid, NotFound
-from kb.store import audit
+from kb.store import audit, meta
 from kb.store.db import Database
 from kb.store.removal import remove_documents
 from kb.store.scope import SYSTEM, allowed, need
@@ -103,6 +103,7 @@ class Collections:
             ids = session.scalars(select(DocumentRow.id).where(DocumentRow.collection_id == row.id)).all()
             remove_documents(session, ids)
             session.delete(row)
+            meta.bump(session, meta.FAQ_VERSION)  # its FAQ entries go with it
             audit.record(session, principal, "collection.delete", name, documents=len(ids))
 
     def grant(

@@ -20,7 +20,7 @@ from kb.store.values import clean, now
 from kb.types import Principal
 
 KEPT = timedelta(days=1)  # after this a key may be used anew
-STALLED = timedelta(minutes=10)  # a first request without an answer by then died; the next may run
+STALLED = timedelta(minutes=3)  # a first request without an answer by then died; the next may run
 LONGEST = 255
 
 

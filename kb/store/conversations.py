@@ -1,0 +1,254 @@
+"""Questions, the answers given, and what people thought of them; re-authorised whenever they are shown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+from sqlalchemy import ColumnElement, Select, and_, or_, select
+from sqlalchemy.orm import Session
+
+from kb.errors import FieldError, Invalid, NotFound
+from kb.store.answer_rows import as_answer, readable, to_body, withheld
+from kb.store.audit import who
+from kb.store.db import Database
+from kb.store.scope import need
+from kb.store.tables import AnswerRow, ConversationRow, FeedbackRow
+from kb.store.values import aware, clean, cursor, new_id, now, read_cursor
+from kb.types import Answer, Principal, Tier, Turn
+
+
+@dataclass(frozen=True)
+class Conversation:
+    """One of the principal's conversations; its title is its first question."""
+
+    id: str
+    title: str
+    ticket_id: str | None
+    created_at: datetime
+    updated_at: datetime
+
+
+@dataclass(frozen=True)
+class Unanswered:
+    """A question that found no answer. question: with its subject, as it was searched for."""
+
+    id: str
+    question: str
+    tier: Tier
+    created_at: datetime
+
+
+@dataclass(frozen=True)
+class Feedback:
+    """What somebody thought of an answer."""
+
+    answer_id: str
+    question: str
+    rating: Literal["up", "down"]
+    reason: str | None
+    comment: str | None
+    created_at: datetime
+
+
+class Conversations:
+    """Each belongs to the principal that began it and is NotFound to every other."""
+
+    def __init__(self, db: Database) -> None:
+        self.db = db
+
+    def start_or_get(
+        self, principal: Principal, conversation_id: str | None, ticket_id: str | None, title: str
+    ) -> str:
+        """The id of the conversation to go on with, or of a new one. NotFound: not this principal's."""
+        if conversation_id is not None:
+            with self.db.read() as session:
+                return _own(session, principal, conversation_id).id
+        row = ConversationRow(
+            id=new_id("cnv"),
+            principal=who(principal),
+            title=clean(" ".join(title.split()))[:200],
+            ticket_id=clean(ticket_id)[:200] if ticket_id else None,
+            created_at=now(),
+            updated_at=now(),
+        )
+        with self.db.write() as session:
+            session.add(row)
+        return row.id
+
+    def history(self, principal: Principal, id: str, limit: int) -> tuple[Turn, ...]:
+        """The last `limit` turns, oldest first; answers whose sources are out of reach are left out."""
+        with self.db.read() as session:
+            _own(session, principal, id)
+            query = select(AnswerRow).where(AnswerRow.conversation_id == id)
+            query = query.order_by(AnswerRow.created_at.desc(), AnswerRow.id.desc()).limit((limit + 1) // 2)
+            rows = list(reversed(session.scalars(query).all()))
+            turns: list[Turn] = []
+            for row, answer in zip(rows, self._shown(session, principal, rows), strict=True):
+                turns.append(Turn("user", row.question))
+                if not withheld(answer):
+                    turns.append(Turn("assistant", answer.text))
+        return tuple(turns[-limit:]) if limit > 0 else ()
+
+    def save(self, principal: Principal, answer: Answer, standalone: str) -> None:
+        """Keep an answer. standalone: the question with its subject, as it was searched for."""
+        with self.db.write() as session:
+            _own(session, principal, answer.conversation_id).updated_at = now()
+            session.add(
+                AnswerRow(
+                    id=answer.id,
+                    conversation_id=answer.conversation_id,
+                    principal=who(principal),
+                    question=clean(answer.question),
+                    standalone=clean(standalone),
+                    tier=answer.tier,
+                    answerable=answer.answerable,
+                    body=to_body(answer),
+                    created_at=answer.created_at.replace(tzinfo=None),
+                )
+            )
+
+    def get(self, principal: Principal, answer_id: str) -> Answer:
+        """An answer as it may be shown now. NotFound: not this principal's (admins see all)."""
+        with self.db.read() as session:
+            row = _answer(session, principal, answer_id)
+            return self._shown(session, principal, [row])[0]
+
+    def list(
+        self, principal: Principal, cursor: str | None = None, limit: int = 50
+    ) -> tuple[list[Conversation], str | None]:
+        """The principal's conversations, latest first, and the next page's cursor."""
+        limit = max(1, min(limit, 200))
+        query = select(ConversationRow).where(ConversationRow.principal == who(principal))
+        if cursor:
+            query = query.where(_before(ConversationRow.updated_at, ConversationRow.id, cursor))
+        query = query.order_by(ConversationRow.updated_at.desc(), ConversationRow.id.desc()).limit(limit + 1)
+        with self.db.read() as session:
+            rows = session.scalars(query).all()
+        found = [
+            Conversation(row.id, row.title, row.ticket_id, aware(row.created_at), aware(row.updated_at))
+            for row in rows[:limit]
+        ]
+        return found, _next([(row.updated_at, row.id) for row in rows], limit)
+
+    def messages(self, principal: Principal, conversation_id: str) -> Sequence[Answer]:
+        """A conversation's answers (each holds its question), oldest first, as they may be shown now."""
+        with self.db.read() as session:
+            _own(session, principal, conversation_id)
+            query = select(AnswerRow).where(AnswerRow.conversation_id == conversation_id)
+            rows = session.scalars(query.order_by(AnswerRow.created_at, AnswerRow.id)).all()
+            return self._shown(session, principal, rows)
+
+    def delete(self, principal: Principal, conversation_id: str) -> None:
+        """Remove a conversation with its answers and their feedback."""
+        with self.db.write() as session:
+            session.delete(_own(session, principal, conversation_id))
+
+    def feedback(
+        self,
+        principal: Principal,
+        answer_id: str,
+        rating: str,
+        reason: str | None = None,
+        comment: str | None = None,
+    ) -> None:
+        """Whether an answer helped; the principal's last word counts."""
+        if rating not in ("up", "down"):
+            raise Invalid("rating is up or down.", errors=(FieldError("/rating", "up | down"),))
+        with self.db.write() as session:
+            _answer(session, principal, answer_id)
+            mine = select(FeedbackRow).where(
+                FeedbackRow.answer_id == answer_id, FeedbackRow.principal == who(principal)
+            )
+            row = session.scalars(mine).first()
+            if row is None:
+                row = FeedbackRow(answer_id=answer_id, principal=who(principal))
+                session.add(row)
+            row.rating, row.created_at = rating, now()
+            row.reason = clean(reason)[:200] if reason else None
+            row.comment = clean(comment)[:5000] if comment else None
+
+    def unanswered(
+        self, principal: Principal, cursor: str | None = None, limit: int = 50
+    ) -> tuple[Sequence[Unanswered], str | None]:
+        """Everybody's questions that found no answer, latest first; for those who write FAQ entries."""
+        need(principal, "faq:write")
+        limit = max(1, min(limit, 500))
+        query = select(AnswerRow.id, AnswerRow.standalone, AnswerRow.tier, AnswerRow.created_at)
+        query = query.where(AnswerRow.answerable.is_(False))
+        if cursor:
+            query = query.where(_before(AnswerRow.created_at, AnswerRow.id, cursor))
+        query = query.order_by(AnswerRow.created_at.desc(), AnswerRow.id.desc()).limit(limit + 1)
+        with self.db.read() as session:
+            rows = session.execute(query).all()
+        found = [Unanswered(row[0], row[1], _tier(row[2]), aware(row[3])) for row in rows[:limit]]
+        return found, _next([(row[3], row[0]) for row in rows], limit)
+
+    def feedbacks(
+        self, principal: Principal, cursor: str | None = None, limit: int = 50
+    ) -> tuple[Sequence[Feedback], str | None]:
+        """Everybody's feedback, latest first; for those who write FAQ entries."""
+        need(principal, "faq:write")
+        limit = max(1, min(limit, 500))
+        query: Select[FeedbackRow, str] = select(FeedbackRow, AnswerRow.question).join(
+            AnswerRow, AnswerRow.id == FeedbackRow.answer_id
+        )
+        if cursor:
+            query = query.where(FeedbackRow.id < int(read_cursor(cursor, 1)[0]))
+        with self.db.read() as session:
+            rows = session.execute(query.order_by(FeedbackRow.id.desc()).limit(limit + 1)).all()
+        found = [
+            Feedback(
+                row.answer_id,
+                question,
+                "up" if row.rating == "up" else "down",
+                row.reason,
+                row.comment,
+                aware(row.created_at),
+            )
+            for row, question in rows[:limit]
+        ]
+        return found, _cursor(str(rows[limit - 1][0].id)) if len(rows) > limit else None
+
+    def _shown(self, session: Session, principal: Principal, rows: Sequence[AnswerRow]) -> Sequence[Answer]:
+        answers = [as_answer(row.body, row.created_at) for row in rows]
+        return readable(session, principal, answers)
+
+
+_cursor = cursor  # methods have a parameter of that name
+
+
+def _own(session: Session, principal: Principal, id_: str) -> ConversationRow:
+    row = session.get(ConversationRow, id_)
+    if row is None or row.principal != who(principal):
+        raise NotFound(f"There is no conversation {id_!r} here.")
+    return row
+
+
+def _answer(session: Session, principal: Principal, id_: str) -> AnswerRow:
+    row = session.get(AnswerRow, id_)
+    if row is None or not (row.principal == who(principal) or principal.may("admin")):
+        raise NotFound(f"There is no answer {id_!r} here.")
+    return row
+
+
+def _tier(text: str) -> Tier:
+    return text if text in ("faq", "generated", "extractive") else "none"  # type: ignore[return-value]
+
+
+def _next(places: Sequence[tuple[datetime, str]], limit: int) -> str | None:
+    if len(places) <= limit:
+        return None
+    moment, id_ = places[limit - 1]
+    return cursor(moment.isoformat(), id_)
+
+
+def _before(moment_column: Any, id_column: Any, text: str) -> ColumnElement[bool]:
+    moment, id_ = read_cursor(text, 2)
+    try:
+        at = datetime.fromisoformat(moment)
+    except ValueError:
+        raise Invalid("The cursor is not one of ours.") from None
+    return or_(moment_column < at, and_(moment_column == at, id_column < id_))

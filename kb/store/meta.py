@@ -1,0 +1,25 @@
+"""Single values kept with the data: counters bumped in the transaction that changes what they count."""
+
+from __future__ import annotations
+
+from sqlalchemy.orm import Session
+
+from kb.store.tables import MetaRow
+
+FAQ_VERSION = "faq_version"
+
+
+def get(session: Session, key: str) -> str | None:
+    """The value; None where it was never set."""
+    row = session.get(MetaRow, key)
+    return None if row is None else row.value
+
+
+def put(session: Session, key: str, value: str) -> None:
+    """Set a value in the caller's transaction."""
+    session.merge(MetaRow(key=key, value=value))
+
+
+def bump(session: Session, key: str) -> None:
+    """Add one to a counter in the caller's transaction."""
+    put(session, key, str(int(get(session, key) or 0) + 1))
