@@ -1,0 +1,7 @@
+"""What makes documents findable: the sentence encoder and the two indexes derived from SQL."""
+
+from kb.index.encoder import OpenVinoEncoder, open_encoder
+from kb.index.index import Hits, Index, IndexCheck
+from kb.index.text import terms
+
+__all__ = ["Hits", "Index", "IndexCheck", "OpenVinoEncoder", "open_encoder", "terms"]

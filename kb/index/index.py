@@ -1,0 +1,245 @@
+"""What makes chunks findable: both indexes behind one search, always as new as the last SQL commit.
+
+The indexes are caches of SQL. Every search first asks for the newest log number and replays what it
+has not seen, so any process sees what any other committed, without signals.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kb.errors import KbError
+from kb.index import snapshot as snapshots
+from kb.index.rows import Allowed
+from kb.index.state import State
+from kb.index.text import terms
+from kb.ports import Encoder
+from kb.store.chunks import Chunks
+from kb.store.db import Database
+from kb.types import Filters
+
+SNAPSHOT_AFTER = 2000  # unsaved log entries, or a tenth of the index if that is more
+
+
+@dataclass(frozen=True)
+class Hits:
+    """What both legs found for one question, in no order; the arrays run in parallel.
+
+    dense: cosine of every hit. lexical: BM25 score of every hit, 0 where no term of the question occurs.
+    dense_rank, lexical_rank: place among that leg's best k from 1, 0 beyond. weights: idf of the
+    question's terms. covers: share of the question in scripts the encoder knows.
+    """
+
+    ids: NDArray[np.int64]
+    dense: NDArray[np.float32]
+    lexical: NDArray[np.float32]
+    dense_rank: NDArray[np.int64]
+    lexical_rank: NDArray[np.int64]
+    weights: dict[str, float]
+    covers: float
+    timings_ms: dict[str, float]
+
+
+@dataclass(frozen=True)
+class IndexCheck:
+    """What `kb doctor` reports: each number must be 0."""
+
+    chunks: int
+    missing_vectors: int
+    extra_vectors: int
+    missing_words: int
+    extra_words: int
+    wrong_vectors: int
+
+    @property
+    def sound(self) -> bool:
+        """Whether SQL, FAISS and tantivy hold the same chunks."""
+        return not (
+            self.missing_vectors
+            or self.extra_vectors
+            or self.missing_words
+            or self.extra_words
+            or self.wrong_vectors
+        )
+
+
+class Index:
+    """Opened at the first search. Safe to use from several threads and beside other processes."""
+
+    def __init__(self, db: Database, encoder: Encoder, directory: Path) -> None:
+        self._chunks = Chunks(db)
+        self._encoder = encoder
+        self._home = directory / encoder.name
+        self._lock = threading.RLock()
+        self._state: State | None = None
+        self._work: snapshots.Workplace | None = None
+        self._saving: threading.Thread | None = None
+
+    def search(
+        self, question: str, collection_ids: frozenset[int], filters: Filters | None = None, k: int = 50
+    ) -> Hits:
+        """The best k of each leg among the allowed chunks; no allowed collection, no hits."""
+        started = time.perf_counter()
+        state = self.refresh()
+        allowed = Allowed(collection_ids, filters or Filters())
+        refreshed = time.perf_counter()
+        vector = self._encoder.encode_question(question)
+        encoded = time.perf_counter()
+        with self._lock:
+            mask = state.mask(allowed)
+            near, _ = state.vectors.search(vector, mask, k)
+            near_ids = state.rows.ids[near]
+        searched = time.perf_counter()
+        words = terms(question)
+        word_ids, scores = state.lexical.search(words, allowed, k)
+        # each leg also scores what only the other found, so that they can be mixed
+        rest = np.setdiff1d(near_ids, word_ids)
+        rest_ids, rest_scores = state.lexical.search(words, allowed, len(rest), among=rest.tolist())
+        ids = np.concatenate([word_ids, rest])
+        lexical = np.zeros(len(ids), np.float32)
+        lexical[: len(word_ids)] = scores
+        lexical[len(word_ids) + np.searchsorted(rest, rest_ids)] = rest_scores
+        with self._lock:
+            rows = state.rows.find(ids)
+            known = rows >= 0
+            dense = np.where(known, state.vectors.scores(vector, np.maximum(rows, 0)), 0).astype(np.float32)
+        ended = time.perf_counter()
+        return Hits(
+            ids=ids,
+            dense=dense,
+            lexical=lexical,
+            dense_rank=_ranks(ids, near_ids),
+            lexical_rank=_ranks(ids, word_ids),
+            weights=state.lexical.weights(words),
+            covers=self._encoder.covers(question),
+            timings_ms={
+                "refresh": (refreshed - started) * 1e3,
+                "encode": (encoded - refreshed) * 1e3,
+                "dense": (searched - encoded) * 1e3,
+                "lexical": (ended - searched) * 1e3,
+            },
+        )
+
+    def refresh(self) -> State:
+        """Replay the log past what this process has seen. Cheap when there is nothing new."""
+        state = self._state
+        head = self._chunks.head()
+        if state is not None and state.seq >= head:
+            return state
+        with self._lock:
+            state = self._state or self._open()
+            try:
+                changed = False
+                for batch in self._chunks.since(state.seq, self._encoder.name, dim=self._encoder.dim):
+                    state.apply(batch)
+                    changed = True
+                if changed:
+                    state.lexical.commit()
+            except BaseException:
+                self._state = None  # half applied: begin again from the snapshot
+                raise
+            self._state = state
+            if state.unsaved >= max(SNAPSHOT_AFTER, state.rows.count // 10):
+                self._save_beside()
+            return state
+
+    @property
+    def seq(self) -> int:
+        """The log number this process has seen; -1 before the first search."""
+        return self._state.seq if self._state is not None else -1
+
+    def snapshot(self) -> bool:
+        """Write the indexes to disk for the next start. False: nothing to save, or another process is at it."""
+        state = self.refresh()
+        with snapshots.turn(self._home) as mine:
+            if not mine or not state.unsaved:
+                return False
+            with self._lock:
+                frozen = state.freeze(self._workplace().fresh("frozen"))
+                unsaved = state.unsaved
+            manifest = {
+                "encoder": self._encoder.name,
+                "dim": self._encoder.dim,
+                "metric": "inner product",
+                "seq": frozen.seq,
+                "count": frozen.table.shape[1],
+                "words": frozen.words,
+            }
+            snapshots.write(self._home, manifest, frozen.write)
+            state.unsaved -= unsaved
+            return True
+
+    def check(self, sample: int = 200) -> IndexCheck:
+        """Prove SQL = FAISS = tantivy: ids of all, the vectors of an even sample."""
+        state = self.refresh()
+        with self._lock:
+            truth = self._chunks.ids(self._encoder.name)
+            rows = state.rows.ids[state.rows.alive]
+            words = state.lexical.ids()
+            probe = truth[:: max(1, len(truth) // sample)] if len(truth) else truth
+            stored = self._chunks.vectors([int(chunk) for chunk in probe])
+            wrong = 0
+            for chunk, vector in stored.items():
+                row = int(state.rows.find(np.array([chunk]))[0])
+                wrong += row >= 0 and not np.allclose(state.vectors.exact[row], vector, atol=2e-3)
+        return IndexCheck(
+            chunks=len(truth),
+            missing_vectors=len(np.setdiff1d(truth, rows)),
+            extra_vectors=len(np.setdiff1d(rows, truth)),
+            missing_words=len(np.setdiff1d(truth, words)),
+            extra_words=len(np.setdiff1d(words, truth)),
+            wrong_vectors=wrong,
+        )
+
+    def rebuild(self) -> None:
+        """Build both indexes from SQL again, without embedding anything, and save them."""
+        with self._lock:
+            self._state = State.empty(self._encoder.dim, self._workplace())
+        self.refresh()
+        self.snapshot()
+
+    def close(self) -> None:
+        """Wait for a snapshot being written and give the working directory up."""
+        if self._saving is not None:
+            self._saving.join()
+        with self._lock:
+            self._state = None
+            if self._work is not None:
+                self._work.close()
+                self._work = None
+
+    def _open(self) -> State:
+        work, dim = self._workplace(), self._encoder.dim
+        while (found := snapshots.newest(self._home, self._encoder.name, dim)) is not None:
+            try:
+                return State.load(found, dim, work)
+            except (OSError, ValueError, KeyError, RuntimeError, KbError):
+                snapshots.set_aside(found.directory)
+        return State.empty(dim, work)
+
+    def _workplace(self) -> snapshots.Workplace:
+        if self._work is None:
+            self._work = snapshots.Workplace(self._home)
+        return self._work
+
+    def _save_beside(self) -> None:
+        if self._saving is None or not self._saving.is_alive():
+            self._saving = threading.Thread(target=self._save_quietly, name="kb-snapshot", daemon=True)
+            self._saving.start()
+
+    def _save_quietly(self) -> None:
+        try:
+            self.snapshot()
+        except (OSError, KbError):
+            pass  # a full disk: the log is replayed at the next start instead
+
+
+def _ranks(ids: NDArray[np.int64], best: NDArray[np.int64]) -> NDArray[np.int64]:
+    place = {int(chunk): rank for rank, chunk in enumerate(best, 1)}
+    return np.array([place.get(int(chunk), 0) for chunk in ids], np.int64)
