@@ -13,7 +13,7 @@ Kind = Literal["heading", "text", "item", "table", "code"]
 class Block:
     """A heading, paragraph, list item, table or piece of code.
 
-    text: of a table, one row a line and cells parted by ' | '. level: of a heading, 1–6; of an item, its depth.
+    text: of a table, one row a line and cells parted by tabs. level: of a heading, 1–6; of an item, its depth.
     page: of PDFs and slides, from 1. part: name of the embedded file it comes from.
     """
 
@@ -43,14 +43,14 @@ class Extract:
 
 
 def table_text(rows: Sequence[Sequence[str]]) -> str:
-    """Rows as lines of ' | '-parted cells; empty rows and the empty cells at a row's end are left out."""
+    """Rows as lines, cells parted by tabs; empty rows and the empty cells at a row's end are left out."""
     lines = []
     for row in rows:
         cells = [" ".join(cell.split()) for cell in row]
         while cells and not cells[-1]:
             cells.pop()
         if cells:
-            lines.append(" | ".join(cells))
+            lines.append("\t".join(cells))
     return "\n".join(lines)
 
 

@@ -80,7 +80,7 @@ SKIPPED = frozenset(
         "video",
     ]
 )
-MASTER_CLASSES = frozenset({"package-entry", "slide-master-content"})
+MASTER = re.compile(r"(?i)click to edit|(?:second|third|fourth|fifth) level|^[\W\d]*$")
 HIDDEN_STYLE = re.compile(
     r"display\s*:\s*none|visibility\s*:\s*hidden|(?:^|;)\s*opacity\s*:\s*0(?:\.0*)?\s*(?:;|$)|font-size\s*:\s*0(?:px|pt|em|%)?\s*(?:;|$)",
     re.IGNORECASE,
@@ -107,6 +107,8 @@ class _Walker:
     rows: list[list[str]] = field(default_factory=list)
     tables: int = 0
     slides: int = 0
+    master: int = 0
+    seen: set[str] = field(default_factory=set)
 
     def walk(self, root: etree._Element) -> Iterator[Block]:
         stack: list[tuple[etree._Element, bool]] = [(root, False)]
@@ -130,7 +132,7 @@ class _Walker:
 
     def skipped(self, element: etree._Element, tag: str) -> bool:
         if self.tika:
-            return tag == "head" or (tag == "div" and element.get("class") in MASTER_CLASSES)
+            return tag == "head" or (tag == "div" and element.get("class") == "package-entry")
         return (
             tag in SKIPPED
             or element.get("hidden") is not None
@@ -151,6 +153,8 @@ class _Walker:
         if tag == "br":
             self.buffer.append("\n")
             return
+        if tag == "img" and (alt := (element.get("alt") or "").strip()):
+            self.buffer.append(f" {alt} ")
         if tag not in BLOCKS:
             return
         yield from self.flush()
@@ -165,6 +169,7 @@ class _Walker:
         elif tag == "pre":
             self.code += 1
         elif tag == "div" and self.tika:
+            self.master += element.get("class") == "slide-master-content"
             self.turn_page(element.get("class") or "")
 
     def turn_page(self, name: str) -> None:
@@ -204,6 +209,8 @@ class _Walker:
             self.items = max(0, self.items - 1)
         elif tag == "pre":
             self.code = max(0, self.code - 1)
+        elif tag == "div" and element.get("class") == "slide-master-content":
+            self.master = max(0, self.master - 1)
 
     def text(self, text: str | None) -> None:
         if text:
@@ -217,6 +224,10 @@ class _Walker:
         text = text.strip("\n") if self.code else text.strip()
         if not text.strip():
             return
+        if self.master:  # what a slide master says stands on every slide: once is enough
+            if text in self.seen or MASTER.search(text):
+                return
+            self.seen.add(text)
         kind: Kind = "heading" if self.heading else "code" if self.code else "item" if self.items else "text"
         level = self.heading or (self.items if kind == "item" else 0)
         if kind == "heading":

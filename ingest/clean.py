@@ -1,0 +1,156 @@
+"""Cleaning: what layout and trickery put into text goes out; what the author wrote stays.
+
+In paged documents (PDF): running headers and footers, page numbers, broken lines and end-of-line hyphens.
+In all: dotted leaders, invisible characters (zero-width, bidirectional controls, tag characters, stray
+variation selectors: hidden messages to a language model are written with them), NUL and lone surrogates;
+NFC at last.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+
+from ingest.blocks import Block, Extract
+
+EDGE = 3  # lines at the top and at the foot of a page that may be running headers
+MANY_INVISIBLE = 20
+
+INVISIBLE = re.compile(
+    "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f"
+    "\u3164\ufeff\uffa0\ufff9-\ufffb\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
+)
+# Joiners and variation selectors are part of emoji and of some scripts; only out of place are they suspect.
+JOINERS = re.compile(
+    "(?<![\u0600-\u0dff\u1000-\u109f\u1780-\u17ff\u2190-\u2bff\ufe0f\U0001f000-\U0001faff])[\u200c\u200d]"
+)
+SELECTORS = re.compile(
+    "(?<![#*0-9\u00a9\u00ae\u2000-\u2bff\u3000-\u9fff\U0001f000-\U0001faff\U00020000-\U0003ffff])[\ufe00-\ufe0f]"
+)
+SELECTOR_RUNS = re.compile("(?<=[\ufe00-\ufe0f])[\ufe00-\ufe0f]+")
+CONTROLS = re.compile("[\x00-\x08\x0b\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]")
+LEADERS = re.compile(r"(?:[ \t]*[.·…‥․_]){5,}[ \t]*")
+SPACES = re.compile("[ \u00a0\u2000-\u200a\u202f\u205f\u3000]+")
+HYPHEN = re.compile(r"(?<=[^\W\d_])[-\u2010]\n(?=[^\W\d_])")
+PAGE_NUMBER = re.compile(
+    r"(?i)[-–—\[( ]*(?:(?:page|seite|página|pagina|p\.|s\.)\s*)?(?:\d{1,4}|[ivxlc]{1,6})(?:\s*(?:/|of|von|de|sur|-)\s*\d{1,4})?[-–—\]) .]*"
+    r"|第\s*\d{1,4}\s*[页頁](?:\s*[共/]\s*\d{1,4}\s*[页頁]?)?"
+)
+DIGITS = re.compile(r"\d+")
+CJK = "\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff\uff00-\uff60"
+UNWRAP_CJK = re.compile(f"(?<=[{CJK}])\n(?=[{CJK}])")
+SENTENCE_END = re.compile(r"[.!?:;。！？：；\"'”’)\]]$")
+
+
+def clean(extract: Extract) -> Extract:
+    """The extract with clean blocks, and a warning when much was hidden in it."""
+    blocks: Sequence[Block] = extract.blocks
+    hidden = 0
+    tidy: list[Block] = []
+    for block in blocks:
+        text, removed = visible(block.text)
+        hidden += removed
+        tidy.append(replace(block, text=text))
+    if extract.paged:
+        tidy = [
+            replace(b, text=unwrap(b.text)) if b.kind == "text" else b for b in without_running_lines(tidy)
+        ]
+    tidy = [replace(b, text=LEADERS.sub(" ", b.text) if b.kind != "code" else b.text) for b in tidy]
+    tidy = [replace(b, text=b.text.strip("\n") if b.kind == "code" else b.text.strip()) for b in tidy]
+    warnings = extract.warnings
+    if hidden >= MANY_INVISIBLE:
+        warnings = (
+            *warnings,
+            f"{hidden:,} invisible characters were removed; somebody may have hidden text in it.",
+        )
+    title = visible(extract.title)[0].strip() if extract.title else None
+    return replace(
+        extract, blocks=[b for b in tidy if b.text.strip()], warnings=warnings, title=title or None
+    )
+
+
+def visible(text: str) -> tuple[str, int]:
+    """The text without invisible characters, in NFC; and how many there were (line breaks unified first)."""
+    if text.isascii():
+        return CONTROLS.sub("", text.replace("\r\n", "\n").replace("\r", "\n")), 0
+    text = (
+        text.replace("\r\n", "\n")
+        .replace("\r", "\n")
+        .replace("\u2028", "\n")
+        .replace("\u2029", "\n")
+        .replace("\x85", "\n")
+    )
+    text = CONTROLS.sub("", text)
+    hidden = 0
+    soft = (
+        text.count("\u00ad") + text.count("\ufeff") + text.count("\u200b")
+    )  # harmless in number: not suspicious
+    for pattern in (INVISIBLE, SELECTOR_RUNS, SELECTORS, JOINERS):
+        text, count = pattern.subn("", text)
+        hidden += count
+    return SPACES.sub(" ", unicodedata.normalize("NFC", text)), max(0, hidden - soft)
+
+
+def unwrap(text: str) -> str:
+    """Lines of one paragraph joined: hyphens at line ends undone, no space between East Asian characters."""
+    lines = text.split("\n")
+    if len(lines) < 2:
+        return text
+    widest = max(len(line) for line in lines)
+    if widest < 30:  # verse, addresses, tables in columns: their lines are meant
+        return text
+    out = [lines[0]]
+    for line in lines[1:]:
+        last = out[-1]
+        tail = last.rpartition("\n")[2]
+        short = len(tail) < 0.5 * widest and SENTENCE_END.search(tail.rstrip())
+        out[-1] = f"{last}\n{line}" if short else _joined(last, line)
+    return "".join(out)
+
+
+def _joined(last: str, line: str) -> str:
+    last, line = last.rstrip(), line.lstrip()
+    both = f"{last}\n{line}"
+    if HYPHEN.search(both, max(0, len(last) - 2)):
+        # 'exam-' + 'ple', but 'Rhein-' + 'Main', and 'e-' + 'mail' keep theirs.
+        keeps = line[:1].isupper() or len(re.split(r"[\s-]", last[:-1])[-1]) < 2
+        return last + line if keeps else last[:-1] + line
+    if UNWRAP_CJK.search(both, max(0, len(last) - 2)):
+        return last + line
+    return f"{last} {line}" if last and line else last + line
+
+
+def without_running_lines(blocks: Sequence[Block]) -> list[Block]:
+    """Lines that stand at the edge of many pages, alike but for digits, go; so do bare page numbers there."""
+    pages: dict[int, list[tuple[int, int, str]]] = {}
+    split = [block.text.split("\n") for block in blocks]
+    for at, block in enumerate(blocks):
+        if block.page is not None and block.part is None and block.kind != "table":
+            for row, line in enumerate(split[at]):
+                if line.strip():
+                    pages.setdefault(block.page, []).append((at, row, line))
+    if len(pages) < 2:
+        return list(blocks)
+    seen: Counter[str] = Counter()
+    edges: dict[int, list[tuple[int, int, str]]] = {}
+    for page, lines in pages.items():
+        edges[page] = lines if len(lines) <= 2 * EDGE else lines[:EDGE] + lines[-EDGE:]
+        seen.update({_alike(line) for _, _, line in edges[page] if len(line) <= 150})
+    often = max(3, 0.3 * len(pages))
+    running = {line for line, count in seen.items() if count >= often}
+    for lines in edges.values():
+        for at, row, line in lines:
+            outermost = (at, row, line) in (lines[0], lines[-1])
+            if _alike(line) in running or (outermost and PAGE_NUMBER.fullmatch(line.strip())):
+                split[at][row] = ""
+    return [
+        replace(block, text="\n".join(line for line in split[at] if line.strip() or "\n" not in block.text))
+        for at, block in enumerate(blocks)
+    ]
+
+
+def _alike(line: str) -> str:
+    return DIGITS.sub("#", " ".join(line.split()))

@@ -1,0 +1,74 @@
+"""Clean blocks laid out as the stored text: pages parted by form feeds, headings marked with #, tables by tabs.
+
+Chunks point into this text by character offsets, so it is made once and never changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ingest.blocks import Block, Kind
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A block's place in the stored text, and the headings above it."""
+
+    start: int
+    end: int
+    kind: Kind
+    page: int | None
+    heading: str
+    part: str | None
+
+
+@dataclass(frozen=True)
+class Laid:
+    """The stored text. spans: in order, not overlapping, with only white space between them."""
+
+    text: str
+    spans: tuple[Span, ...]
+    page_starts: tuple[int, ...]
+
+
+def lay_out(blocks: Sequence[Block], pages: int | None = None) -> Laid:
+    """Join the blocks. pages: how many there are, so that empty ones are counted too."""
+    pieces: list[str] = []
+    spans: list[Span] = []
+    starts: list[int] = []
+    at = 0
+    path: list[tuple[int, str]] = []
+    part: str | None = None
+    before: Block | None = None
+    for block in blocks:
+        if block.part != part:
+            path, part = [], block.part
+        text = _marked(block)
+        if before is not None:
+            gap = "\n" if block.kind == before.kind == "item" else "\n\n"
+            new_page = block.page is not None and block.page != before.page
+            gap = "\n\n\f" if new_page else gap
+            pieces.append(gap)
+            at += len(gap)
+        while block.page is not None and len(starts) < block.page:
+            starts.append(at)
+        if block.kind == "heading":
+            path = [(level, name) for level, name in path if level < block.level]
+            path.append((block.level, block.text))
+        heading = " › ".join(name for _, name in path)
+        spans.append(Span(at, at + len(text), block.kind, block.page, heading[:500], block.part))
+        pieces.append(text)
+        at += len(text)
+        before = block
+    while pages and starts and len(starts) < pages:
+        starts.append(at)
+    return Laid("".join(pieces), tuple(spans), tuple(starts))
+
+
+def _marked(block: Block) -> str:
+    if block.kind == "heading":
+        return "#" * min(max(block.level, 1), 6) + " " + " ".join(block.text.split())
+    if block.kind == "item" and block.text.lstrip()[:2].strip("0123456789.)-*+•"):
+        return "  " * (max(block.level, 1) - 1) + "- " + block.text
+    return block.text

@@ -1,0 +1,115 @@
+"""One document's way in: parse → clean → lay out → split → (embed) → publish. Each step a function.
+
+The worker runs the steps of several documents side by side (`ingest.worker`); `ingest` here runs them for one,
+one after the other, saying how far it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ingest import clean, language, layout, plain, pregate, sniff, split
+from ingest.blocks import Block, Extract
+from ingest.outcome import Unreadable
+from ingest.tika import Tika
+from kb.ports import Encoder
+from kb.settings import Settings
+from kb.types import Chunk, Parsed
+
+TEXT_FLOOR = 1_000_000
+TEXT_PER_BYTE = 20
+SLICE = 256
+NO_TIKA = "Reading {kind} files needs Java and the Tika server: run `make setup` (or python -m ingest.setup_tika), then retry."
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A document parsed and split, waiting for its embeddings."""
+
+    extract: Extract
+    laid: layout.Laid
+    chunks: Sequence[Chunk]
+
+    @property
+    def texts(self) -> list[str]:
+        """What is embedded, one a chunk."""
+        return [chunk.text for chunk in self.chunks]
+
+
+def text_limit(settings: Settings, size: int) -> int:
+    """Characters read from a file of `size` bytes: a small file that unpacks to megabytes is not worth hours."""
+    return min(settings.max_text_chars, max(TEXT_FLOOR, TEXT_PER_BYTE * size))
+
+
+def parse(path: Path, filename: str, settings: Settings, tika: Tika | None, *, ocr: bool = False) -> Extract:
+    """Sniff, gate, read. Raises the outcomes of `ingest.outcome`."""
+    kind = sniff.kind_of(path, filename)
+    pregate.check(path, kind, settings.max_file_mb * 2**20)
+    limit = text_limit(settings, path.stat().st_size)
+    if kind in plain.READERS:
+        return plain.read(path, kind, limit)
+    if tika is None:
+        raise Unreadable(NO_TIKA.format(kind=kind.upper()))
+    return tika.parse(path, filename, kind, limit, ocr=ocr)
+
+
+def needs_tika(path: Path, filename: str) -> bool:
+    """Whether this file is Tika's to read."""
+    kind = sniff.kind_of(path, filename)
+    return kind not in plain.READERS and kind not in pregate.REFUSED
+
+
+def prepare(extract: Extract, settings: Settings, encoder: Encoder) -> Prepared:
+    """Clean, lay out, split."""
+    cleaned = clean.clean(extract)
+    laid = layout.lay_out(cleaned.blocks, cleaned.pages)
+    chunks = split.split(laid, encoder, split.budget(settings.chunk_tokens, encoder))
+    return Prepared(cleaned, laid, chunks)
+
+
+def finished(prepared: Prepared, embeddings: NDArray[np.float32]) -> Parsed:
+    """What is published."""
+    extract = prepared.extract
+    warnings = extract.warnings
+    if not prepared.chunks and not extract.needs_ocr:
+        warnings = (*warnings, "The file holds no text.")
+    return Parsed(
+        text=prepared.laid.text,
+        page_starts=prepared.laid.page_starts,
+        chunks=tuple(prepared.chunks),
+        embeddings=embeddings,
+        type=extract.type,
+        language=language.detect(prepared.laid.text),
+        title=extract.title or _headline(extract.blocks),
+        pages=extract.pages,
+        warnings=warnings,
+        children=extract.children,
+        needs_ocr=extract.needs_ocr,
+    )
+
+
+def ingest(
+    path: Path, filename: str, settings: Settings, encoder: Encoder, tika: Tika | None = None
+) -> Iterator[dict[str, Any] | Parsed]:
+    """Progress {done, total, unit} while it works, the Parsed document at last."""
+    yield {"done": 0, "total": 1, "unit": "file"}
+    prepared = prepare(parse(path, filename, settings, tika), settings, encoder)
+    texts = prepared.texts
+    out = np.zeros((len(texts), encoder.dim), np.float32)
+    for start in range(0, len(texts), SLICE):
+        yield {"done": start, "total": len(texts), "unit": "chunks"}
+        out[start : start + SLICE] = encoder.encode_documents(texts[start : start + SLICE])
+    yield finished(prepared, out)
+
+
+def _headline(blocks: Sequence[Block]) -> str | None:
+    """The first heading, where the document opens with one."""
+    return next(
+        (b.text[:300] for b in blocks[:3] if b.kind == "heading" and b.level == 1 and b.part is None), None
+    )

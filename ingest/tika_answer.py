@@ -1,0 +1,255 @@
+"""What Tika's `/rmeta/xml` answer means: an Extract, or the reason why there is none.
+
+Knows the keys of 3.x (`X-TIKA:…`) and of 4.x (`tk:…`). Exception texts name classes, paths and pieces of
+the document: they are looked at here and never shown.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from lxml import etree
+
+from ingest import xhtml
+from ingest.blocks import Block, Extract, capped, characters
+from ingest.outcome import Encrypted, Unreadable
+from ingest.plain import left_out
+from ingest.sniff import IMAGES
+
+Item = Mapping[str, Any]
+
+CONTROLS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
+SHEETS = frozenset({"xls", "xlsx", "xlsm", "xlsb", "ods", "xltx", "ole"})
+PAGED = frozenset({"pdf"})
+LITTLE = 20  # characters on a page: fewer, and the page is probably a picture
+MAIL_HEADERS = (("From", "From"), ("To", "To"), ("Cc", "Cc"), ("Subject", "Subject"), ("Date", "Date"))
+EXTENSIONS = {
+    "image/jpeg": "jpg", "image/png": "png", "image/tiff": "tif", "image/emf": "emf", "image/wmf": "wmf",
+    "application/pdf": "pdf", "text/plain": "txt", "text/html": "html", "message/rfc822": "eml",
+}  # fmt: skip
+
+
+def extract(items: Sequence[Item], kind: str, limit: int) -> Extract:
+    """The container and its embedded files as one document.
+
+    kind: type by our own sniffing. limit: characters kept. Raises Encrypted, Unreadable.
+    """
+    if not items:
+        raise Unreadable("The file holds nothing that can be read.")
+    top = items[0]
+    problem = _problem(top)
+    blocks, cut = capped(_all_blocks(items, kind), limit)
+    if not characters(blocks):
+        if "Encrypted" in problem or "Encrypted" in str(
+            _value(top, "EXCEPTION:embedded_stream_exception") or ""
+        ):
+            raise Encrypted()
+        if problem and kind not in IMAGES:
+            raise Unreadable(_plain(problem, kind))
+        blocks = list(_described(top))
+    pages = _pages(top, blocks, kind)
+    needs_ocr = _needs_ocr(items, blocks, kind, pages)
+    warnings = _warnings(top, items, problem, cut, limit)
+    return Extract(
+        blocks,
+        kind,
+        title=_title(top, kind),
+        pages=pages,
+        paged=kind in PAGED,
+        needs_ocr=needs_ocr,
+        warnings=tuple(dict.fromkeys(warnings)),
+        children=tuple(_children(items)),
+    )
+
+
+def _value(item: Item, name: str) -> Any:
+    """A Tika key under its 3.x or its 4.x name."""
+    return item.get(f"X-TIKA:{name}", item.get(f"tk:{name}"))
+
+
+def _first(item: Item, *names: str) -> str:
+    for name in names:
+        value = item.get(name)
+        if isinstance(value, list):
+            value = ", ".join(str(one) for one in value)
+        if value:
+            return " ".join(str(value).split())
+    return ""
+
+
+def _problem(item: Item) -> str:
+    """Text of the exception that ended parsing, '' if it came to its end."""
+    for name in ("EXCEPTION:container_exception", "EXCEPTION:runtime", "EXCEPTION:embedded_exception"):
+        value = _value(item, name)
+        if value:
+            return str(value)
+    return ""
+
+
+def _plain(problem: str, kind: str) -> str:
+    """A sentence for what an exception is about."""
+    name = kind.upper()
+    if "TikaMemoryLimit" in problem or "zip bomb" in problem.lower() or "SecureContentHandler" in problem:
+        return f"The {name} file unpacks to far more than it should; it was not read."
+    if "UnsupportedFormat" in problem or "OldWordFileFormat" in problem or "OldExcel" in problem:
+        return f"This old or unusual variant of {name} cannot be read. Save it in a current format and add it again."
+    if "Strict OOXML" in problem or ("strict" in problem.lower() and "ooxml" in problem.lower()):
+        return f"This {name} file is 'Strict Open XML', which cannot be read. Save it as a normal {name} and add it again."
+    return f"The {name} file is damaged and cannot be read."
+
+
+def _all_blocks(items: Sequence[Item], kind: str) -> Iterator[Block]:
+    seen_page = False
+    for item in items:
+        part = None if item is items[0] else _name(item)
+        content = _value(item, "content")
+        found = list(_blocks(str(content), part, kind if part is None else _kind(item))) if content else []
+        if part is None:
+            if _is_mail(item):
+                yield from _mail_lines(item, None)
+        elif (characters(found) or _is_mail(item)) and item.get("embeddedResourceType") != "THUMBNAIL":
+            yield Block(part, "heading", 1, None, part)
+            if _is_mail(item):
+                yield from _mail_lines(item, part)
+        seen_page = seen_page or any(block.page for block in found)
+        yield from found if part is None else (_unpaged(block) for block in found)
+
+
+def _unpaged(block: Block) -> Block:
+    """Pages of an attachment are not pages of the document."""
+    return Block(block.text, block.kind, block.level, None, block.part)
+
+
+def _blocks(content: str, part: str | None, kind: str) -> Iterator[Block]:
+    # Tika's output is XHTML, at times not well-formed: the XML parser repairs, the HTML one would misread <p/>.
+    parser = etree.XMLParser(
+        recover=True,
+        resolve_entities=False,
+        no_network=True,
+        load_dtd=False,
+        huge_tree=True,
+        remove_comments=True,
+    )
+    root = etree.fromstring(CONTROLS.sub("", content).encode("utf-8", "replace"), parser)
+    if root is not None:
+        yield from xhtml.blocks(root, part=part, tika=True, sheets=kind in SHEETS)
+
+
+def _kind(item: Item) -> str:
+    mime = str(item.get("Content-Type", "")).split(";")[0]
+    if "spreadsheet" in mime or "excel" in mime:
+        return "xlsx"
+    name = str(item.get("resourceName", ""))
+    extension = name.rpartition(".")[2].lower() if "." in name else ""
+    return EXTENSIONS.get(mime) or (extension if 0 < len(extension) < 6 else mime.rpartition("/")[2])
+
+
+def _name(item: Item) -> str:
+    """Its own name only; Tika's path of it is made of names chosen by whoever made the file."""
+    name = _first(item, "resourceName", "dc:title") or "embedded file"
+    name = name.replace("\\", "/").rstrip("/").rpartition("/")[2].strip() or "embedded file"
+    return CONTROLS.sub("", name)[:200]
+
+
+def _is_mail(item: Item) -> bool:
+    mime = str(item.get("Content-Type", ""))
+    return mime.startswith("message/") or "outlook" in mime
+
+
+def _mail_lines(item: Item, part: str | None) -> Iterator[Block]:
+    said = {
+        "From": _first(item, "Message-From", "Message:From-Name", "dc:creator"),
+        "To": _first(item, "Message-To", "Message:To-Display-Name"),
+        "Cc": _first(item, "Message-Cc"),
+        "Subject": _first(item, "dc:subject", "dc:title"),
+        "Date": _first(item, "dcterms:created"),
+    }
+    lines = [f"{label}: {said[name]}" for name, label in MAIL_HEADERS if said[name]]
+    if lines:
+        yield Block("\n".join(lines), "text", part=part)
+
+
+def _described(top: Item) -> Iterator[Block]:
+    """Where there is no text: what the file says about itself."""
+    lines = [
+        f"{label}: {text}"
+        for label, text in (
+            ("Title", _first(top, "dc:title")),
+            ("Author", _first(top, "dc:creator")),
+            ("Subject", _first(top, "dc:subject", "cp:subject")),
+            ("Keywords", _first(top, "meta:keyword", "Keywords")),
+            ("Description", _first(top, "dc:description", "w:Comments", "Image Description")),
+            ("Album", _first(top, "xmpDM:album")),
+            ("Artist", _first(top, "xmpDM:artist")),
+        )
+        if text
+    ]
+    if lines:
+        yield Block("\n".join(lines), "text")
+
+
+def _title(top: Item, kind: str) -> str | None:
+    """The document's own title, unless it is what programs put there by themselves."""
+    title = _first(top, "dc:subject", "dc:title") if _is_mail(top) else _first(top, "dc:title")
+    dull = re.match(
+        r"(?i)(untitled|microsoft |powerpoint |slide ?\d|document\d*$|.*\.(docx?|pdf|pptx?|xlsx?|indd|tex|dvi)$)",
+        title,
+    )
+    return title[:300] if title and not dull and kind not in SHEETS else None
+
+
+def _pages(top: Item, blocks: Sequence[Block], kind: str) -> int | None:
+    numbered = max((block.page for block in blocks if block.page), default=0)
+    said = _first(top, "xmpTPg:NPages")
+    if kind in PAGED:
+        # A damaged file may claim billions.
+        claimed = int(said) if said.isdigit() and len(said) < 6 else 0
+        return max(numbered, claimed) or None
+    return numbered or None
+
+
+def _needs_ocr(
+    items: Sequence[Item], blocks: Sequence[Block], kind: str, pages: int | None
+) -> tuple[int, ...]:
+    if kind in IMAGES:
+        return (0,) if characters([block for block in blocks if block.part is None]) < LITTLE else ()
+    if kind in PAGED and pages:
+        counts = [0] * (pages + 1)
+        for block in blocks:
+            if block.page and block.page <= pages:
+                counts[block.page] += len("".join(block.text.split()))
+        return tuple(page for page in range(1, pages + 1) if counts[page] < LITTLE)
+    pictures = any(str(item.get("Content-Type", "")).startswith("image/") for item in items[1:])
+    return (0,) if pictures and characters(blocks) < LITTLE else ()
+
+
+def _warnings(top: Item, items: Sequence[Item], problem: str, cut: bool, limit: int) -> Iterator[str]:
+    if cut or str(_value(top, "EXCEPTION:write_limit_reached")) == "true":
+        yield left_out(limit)
+    if "Encrypted" in problem or _value(top, "EXCEPTION:embedded_stream_exception"):
+        yield "Some files inside are protected by a password and were left out."
+    elif problem:
+        yield "Part of the file is damaged; what could be read is here."
+    if str(_value(top, "EXCEPTION:embedded_resource_limit_reached")) == "true":
+        yield "Not all files inside were read: there are too many."
+    if any(_problem(item) for item in items[1:]):
+        yield "Some files inside could not be read."
+
+
+def _children(items: Sequence[Item]) -> Iterator[dict[str, Any]]:
+    for item in items[1:]:
+        if item.get("embeddedResourceType") in ("THUMBNAIL", "INLINE", "MACRO"):
+            continue
+        content = re.sub(r"<[^>]*>", " ", str(_value(item, "content") or ""))
+        child: dict[str, Any] = {
+            "name": _name(item),
+            "type": _kind(item),
+            "characters": len("".join(content.split())),
+        }
+        if _problem(item):
+            child["note"] = (
+                "protected by a password" if "Encrypted" in _problem(item) else "could not be read"
+            )
+        yield child

@@ -1,0 +1,210 @@
+"""The worker: claims jobs, parses several documents at once, embeds them together, publishes behind the fence.
+
+    parser threads (one per Tika slot)   claim → parse → clean → split ─┐
+    one embedding thread                 chunks of all of them together ┴→ publish
+    one heartbeat thread                 keeps every lease
+
+One parser thread takes new documents only, never OCR, so that a pile of scans cannot keep new text waiting.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ingest import ocr, pipeline
+from ingest.embed import Stage
+from ingest.held import Held, Holding
+from ingest.outcome import ParserBusy, ParserDown, Poison, Unreadable
+from ingest.tika import Tika
+from ingest.tika_server import TikaServer
+from kb.app import Kb
+from kb.errors import Busy, Conflict, DiskFull, KbError, Unavailable
+from kb.settings import Settings
+
+IDLE_S = 0.25
+DOWN_S = 20.0
+LARGE_FILE = 20 * 2**20
+WAITS = "Tika does not answer for now; this document is read as soon as it does."
+OUR_FAULT = "Reading this file failed inside kb; the log of the worker says how."
+
+log = logging.getLogger("ingest")
+
+
+def run(kb: Kb, stop: threading.Event, *, until_idle: bool = False) -> None:
+    """Work until `stop` is set, or (until_idle) until nothing is left to do. Hands unfinished jobs back."""
+    with tika_for(kb.settings) as (tika, tend):
+        Worker(kb, tika).run(stop, tend, until_idle=until_idle)
+
+
+@contextlib.contextmanager
+def tika_for(settings: Settings) -> Iterator[tuple[Tika | None, Callable[[], None]]]:
+    """A client of the Tika that is named, or of one started here and kept alive by the returned call; None without Java."""
+    if settings.tika_url:
+        tika = Tika([url.strip() for url in settings.tika_url.split(",") if url.strip()], settings)
+        try:
+            yield tika, lambda: None
+        finally:
+            tika.close()
+        return
+    try:
+        server = TikaServer(settings)
+    except Unavailable as error:
+        log.warning("%s", error.detail)
+        yield None, lambda: None
+        return
+    with server:
+        tika = Tika(server.urls, settings)
+        try:
+            yield tika, server.ensure
+        finally:
+            tika.close()
+
+
+@dataclass
+class Worker:
+    """kb: the whole core. tika: None where there is none."""
+
+    kb: Kb
+    tika: Tika | None
+
+    def __post_init__(self) -> None:
+        self.holding = Holding(self.kb.jobs)
+        self.stage = Stage(self.kb.encoder, self.publish, self.our_fault)
+        self.large = threading.Semaphore(1)
+
+    def run(self, stop: threading.Event, tend: Callable[[], None], *, until_idle: bool = False) -> None:
+        """Start the threads, keep Tika alive, wait for `stop`."""
+        slots = len(self.tika.urls) if self.tika else 1
+        over = threading.Event()  # ends the threads without setting the caller's event
+        threads = [threading.Thread(target=self.holding.beat, args=(over,), name="heartbeat", daemon=True)]
+        threads.append(threading.Thread(target=self.stage.run, args=(over,), name="embed", daemon=True))
+        for slot in range(slots):
+            kinds = ("ingest",) if slot == 0 and slots > 1 else ("ingest", "ocr")
+            name = f"parse-{slot}"
+            threads.append(threading.Thread(target=self.parse, args=(kinds, over), name=name, daemon=True))
+        for thread in threads:
+            thread.start()
+        quiet = 0
+        while not stop.wait(IDLE_S):
+            tend()
+            quiet = quiet + 1 if until_idle and self.idle() else 0
+            if quiet >= 3:
+                break
+        over.set()
+        self.holding.release()
+        for thread in threads:
+            thread.join(2.0)  # one inside a long parse is left behind; its fence is gone
+
+    def idle(self) -> bool:
+        """Whether nothing is queued, leased or in the stage."""
+        pending = self.kb.jobs.pending()
+        return not (pending["queued"] or pending["leased"] or self.holding.all()) and self.stage.idle()
+
+    def parse(self, kinds: tuple[str, ...], stop: threading.Event) -> None:
+        """One parser thread."""
+        while not stop.is_set():
+            try:
+                job = self.kb.jobs.claim(kinds)
+            except KbError as error:
+                log.warning("claim: %s", error.detail)
+                job = None
+            if job is None:
+                stop.wait(IDLE_S)
+                continue
+            held = self.holding.add(job)
+            if stop.is_set():
+                self.holding.release()
+                return
+            self.work(held, stop)
+
+    def work(self, held: Held, stop: threading.Event) -> None:
+        """Parse one claimed job and pass it on; every way it can end is said to the queue."""
+        job, jobs = held.job, self.kb.jobs
+        path = self.kb.blobs.path(job.sha256)
+        large = job.size > LARGE_FILE
+        try:
+            if large and not self.large.acquire(blocking=False):
+                raise ParserBusy("Another large file is being read.", 3.0)
+            try:
+                extract = pipeline.parse(
+                    path, job.filename, self.kb.settings, self.tika, ocr=job.kind == "ocr"
+                )
+                prepared = pipeline.prepare(extract, self.kb.settings, self.kb.encoder)
+            finally:
+                if large:
+                    self.large.release()
+            if not held.lost:
+                self.stage.put(held, prepared, stop)
+        except ParserBusy as busy:
+            delay = busy.delay_s
+            self.end(held, lambda: jobs.busy(job, delay))
+        except ParserDown as trouble:
+            log.warning("%s: %s", job.filename, trouble.reason)
+            held.progress = {"done": 0, "total": 1, "unit": "file", "note": WAITS}
+            self.end(held, lambda: (jobs.heartbeat(job, held.progress), jobs.busy(job, DOWN_S)))
+        except Poison as trouble:
+            reason = trouble.reason
+            self.end(held, lambda: jobs.strike(job, reason))
+        except Unreadable as trouble:
+            reason = trouble.reason
+            self.end(held, lambda: jobs.fail(job, reason))
+        except Exception as error:  # a fault of ours on this file: say so, and go on with the others
+            self.our_fault(held, error)
+
+    def publish(self, held: Held, prepared: pipeline.Prepared, embeddings: NDArray[np.float32]) -> None:
+        """One fenced transaction; a document that cannot be stored now is tried again later."""
+        if held.lost:
+            return
+        parsed = pipeline.finished(prepared, embeddings)
+        for attempt in range(3):
+            try:
+                self.kb.documents.publish(
+                    held.job,
+                    parsed,
+                    self.kb.encoder.name,
+                    ocr_available=ocr.available() and self.tika is not None,
+                )
+                break
+            except Conflict:
+                log.info("%s was taken over or deleted; dropped", held.job.filename)
+                break
+            except (Busy, DiskFull) as error:
+                log.warning("publishing %s: %s", held.job.filename, error.detail)
+                if attempt == 2:
+                    self.end(held, lambda: self.kb.jobs.busy(held.job, 15.0))
+                    return
+                time.sleep(0.5)
+            except Exception as error:
+                self.our_fault(held, error)
+                return
+        self.holding.drop(held)
+
+    def our_fault(self, held: Held, error: Exception) -> None:
+        """Something of ours failed on this document."""
+        log.error("%s failed", held.job.filename, exc_info=error)
+        if isinstance(error, Busy | DiskFull | MemoryError):
+            self.end(held, lambda: self.kb.jobs.busy(held.job, 15.0))
+        else:
+            self.end(held, lambda: self.kb.jobs.strike(held.job, OUR_FAULT))
+
+    def end(self, held: Held, say: Callable[[], object]) -> None:
+        """Tell the queue how a job ended, unless it is no longer ours."""
+        if held.lost and held.job.id not in {one.job.id for one in self.holding.all()}:
+            return
+        try:
+            say()
+        except Conflict:
+            pass
+        except KbError as error:
+            log.warning(
+                "job %s: %s", held.job.id, error.detail
+            )  # the lease runs out, and it is taken up again
+        self.holding.drop(held)
