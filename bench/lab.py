@@ -95,7 +95,10 @@ class LabRetriever:
         if dense is not None:
             fused = 0.5 * fused + 0.5 * dense / max(float(dense.max()), 1e-6)
         best = np.argsort(-fused)[:k]
-        return [(int(i), float(fused[i]), float(lexical[i]), float(dense[i]) if dense is not None else 0.0) for i in best]
+        return [
+            (int(i), float(fused[i]), float(lexical[i]), float(dense[i]) if dense is not None else 0.0)
+            for i in best
+        ]
 
     def retrieve(self, principal: Any, question: str, *, limit: int = 10, **_: Any) -> Retrieved:
         found = self.ranked(question, limit)

@@ -2,7 +2,7 @@
 
 from kb.llm.breaker import Breaker
 from kb.llm.openai import OpenAIChat
-from kb.llm.queue import ModelQueue, Ticket
+from kb.llm.queue import Queue, Ticket
 from kb.llm.wire import Cancelled
 
-__all__ = ["Breaker", "Cancelled", "ModelQueue", "OpenAIChat", "Ticket"]
+__all__ = ["Breaker", "Cancelled", "OpenAIChat", "Queue", "Ticket"]

@@ -17,7 +17,7 @@ from kb.errors import Busy
 class Ticket:
     """A place in the queue. Leave with `close` (or `with`), whether or not it was served."""
 
-    def __init__(self, queue: ModelQueue, key: str, order: tuple[int, int]) -> None:
+    def __init__(self, queue: Queue, key: str, order: tuple[int, int]) -> None:
         self._queue = queue
         self.key = key
         self.order = order
@@ -46,7 +46,7 @@ class Ticket:
         self.close()
 
 
-class ModelQueue:
+class Queue:
     """`concurrency` served at a time, at most `waiting` in line; more are refused at once with Busy."""
 
     def __init__(self, concurrency: int, waiting: int) -> None:

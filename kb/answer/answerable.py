@@ -1,0 +1,63 @@
+"""Do the passages hold an answer? A calibrated probability, from retrieval's signals and from reading.
+
+A similarity threshold cannot tell a passage about the subject from one that answers; reading can, somewhat. The
+features are few, each between 0 and 1, and their weights are fitted on labelled sets by `bench/answerable.py`,
+which also prints how well each set is told apart with weights fitted on the others.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+
+from kb.answer.extract import Reading
+from kb.answer.words import fold, terms
+from kb.types import Passage
+
+FEATURES = ("said", "near", "cosine", "covered", "kind", "names", "margin", "rare")
+WEIGHTS = {
+    "bias": -2.0,
+    "said": 1.5,
+    "near": 1.5,
+    "cosine": 3.0,
+    "covered": 0.0,
+    "kind": 0.3,
+    "names": 1.0,
+    "margin": 0.0,
+    "rare": 1.0,
+}
+REFUSE_BELOW = 0.25  # quoting: below this the closest passages are offered instead of an answer
+REFUSE_BELOW_MODEL = 0.1  # with a model, which reads better than we do and may itself say NOT_FOUND
+
+_NAME = re.compile(r"(?<!^)(?<![.!?] )\b[A-Z][\w'’-]+|\b[A-Z]{2,}\b|\b\w*\d\w*\b")
+
+
+def features(reading: Reading, passages: Sequence[Passage], *, covered: bool) -> dict[str, float]:
+    """What the decision rests on. covered: whether the encoder knows the question's script."""
+    best = reading.best
+    if best is None:
+        return dict.fromkeys(FEATURES, 0.0)
+    top = reading.quotes[:3]
+    total = sum(reading.weights.values()) or 1.0
+    whole = fold(" ".join(f"{p.title} {p.heading} {p.text}" for p in passages[:3]))
+    bag = set(terms(whole))
+    heaviest = sorted(reading.weights, key=lambda term: -reading.weights[term])[:2]
+    names = [fold(name).removesuffix("'s") for name in _NAME.findall(reading.question)]
+    return {
+        "said": max(quote.features["said"] for quote in top),
+        "near": max(quote.features["said_near"] for quote in top),
+        "cosine": max(quote.features["cosine"] for quote in reading.quotes[:8]) if covered else 0.0,
+        "covered": float(covered),
+        "kind": 0.5 if reading.kind is None else best.features["kind"],
+        "names": sum(name in whole for name in names) / len(names) if names else 0.7,
+        "margin": 1 - math.exp(-(reading.quotes[0].score - reading.quotes[-1].score) / 4),
+        "rare": sum(reading.weights[term] for term in heaviest if term in bag)
+        / (sum(reading.weights[term] for term in heaviest) or total),
+    }
+
+
+def probability(row: dict[str, float]) -> float:
+    """Chance (0..1) that the passages answer the question."""
+    odds = WEIGHTS["bias"] + sum(WEIGHTS[name] * row[name] for name in FEATURES)
+    return 1 / (1 + math.exp(-odds))

@@ -1,0 +1,390 @@
+"""One question answered: guard → follow-up → faq → retrieve → read → generate or quote → cite → support → save.
+
+Every path ends in exactly one `done` or `error` event, within the question's deadline: a model that is
+missing, down, slow or talking nonsense costs the generated wording, never the answer.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+from kb.answer import answerable, cite, extract, followup, guard, support
+from kb.answer.generate import Generated, Request, generate
+from kb.answer.say import Language, say
+from kb.answer.words import chinese
+from kb.errors import Busy, DiskFull, FieldError, Invalid, KbError
+from kb.llm import Cancelled, Queue
+from kb.ports import Cancel, ChatModel, Encoder
+from kb.settings import Settings
+from kb.types import (
+    Answer,
+    Citation,
+    Event,
+    FaqMatch,
+    Filters,
+    Passage,
+    Principal,
+    Question,
+    Retrieved,
+    Support,
+    Tier,
+    Turn,
+)
+
+log = logging.getLogger(__name__)
+
+HISTORY_TURNS = 8
+ENCODE_MARGIN_S = 0.25  # less time left than this, and sentences are ranked by words alone
+READ_PASSAGES = 10
+
+
+class Conversations(Protocol):
+    """What answering needs of kb.store."""
+
+    def start_or_get(
+        self, principal: Principal, conversation_id: str | None, ticket_id: str | None, title: str
+    ) -> str: ...
+
+    def history(self, principal: Principal, conversation_id: str, limit: int) -> tuple[Turn, ...]: ...
+
+    def save(self, principal: Principal, answer: Answer, standalone: str) -> None: ...
+
+
+class Retriever(Protocol):
+    """What answering needs of kb.retrieval."""
+
+    def retrieve(
+        self,
+        principal: Principal,
+        question: str,
+        *,
+        collections: tuple[str, ...] | None = None,
+        filters: Filters = ...,
+        limit: int = 10,
+        audience: Any = None,
+    ) -> Retrieved: ...
+
+
+class Faq(Protocol):
+    """Curated answers, matched by meaning."""
+
+    def match(
+        self,
+        principal: Principal,
+        question: str,
+        *,
+        collections: tuple[str, ...] | None = None,
+        audience: Any = None,
+    ) -> FaqMatch | None: ...
+
+
+@dataclass
+class _Run:
+    """One question on its way: what is known so far, and the clocks."""
+
+    principal: Principal
+    asked: Question
+    cancel: Cancel | None
+    began: float
+    deadline: float
+    text: str = ""
+    standalone: str = ""
+    language: Language = "en"
+    history: tuple[Turn, ...] = ()
+    timings: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[None]:
+        """Time a step, in milliseconds."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.timings[name] = round((time.perf_counter() - start) * 1000, 2)
+
+    def stop_if_cancelled(self) -> None:
+        """Raises Cancelled when nobody waits any more."""
+        if self.cancel is not None and self.cancel.is_set():
+            raise Cancelled("The question was withdrawn.")
+
+
+@dataclass(frozen=True)
+class _Draft:
+    """An answer before it has an id and a place in a conversation."""
+
+    text: str
+    tier: Tier
+    answerable: bool
+    support: Support
+    citations: tuple[Citation, ...] = ()
+    passages: tuple[Passage, ...] = ()
+    model: str | None = None
+    notice: str | None = None
+    confidence: float = 0.0
+
+
+class Asker:
+    """Answers questions; one for the whole process, safe to share between threads.
+
+    chat: None when no model is configured. encoder: ranks quoted sentences; without it words alone do.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        db: Any,
+        conversations: Conversations,
+        retriever: Retriever,
+        faq: Faq | None,
+        chat: ChatModel | None,
+        queue: Queue | None = None,
+        encoder: Encoder | None = None,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._settings = settings
+        self._conversations = conversations
+        self._retriever = retriever
+        self._faq = faq
+        self._chat = chat
+        self._queue = queue or Queue(settings.llm_concurrency, settings.llm_queue)
+        self._encoder = encoder if encoder is not None else getattr(retriever, "encoder", None)
+        self._now = now
+
+    def ask(
+        self, principal: Principal, question: Question, *, cancel: Cancel | None = None
+    ) -> Iterator[Event]:
+        """Events in order: status* sources token* citations (done | error).
+
+        Tokens are provisional; the Answer in `done` is what counts. Closing the generator stops the model
+        and leaves nothing half written.
+        """
+        try:
+            yield from self._steps(principal, question, cancel)
+        except KbError as problem:
+            yield Event("error", problem)
+        except Exception:
+            log.exception("answering failed")
+            yield Event("error", KbError("Something went wrong while answering. Please try again."))
+
+    def _steps(self, principal: Principal, question: Question, cancel: Cancel | None) -> Iterator[Event]:
+        run = self._begin(principal, question, cancel)
+        with run.step("faq"):
+            match = self._match(run)
+        if match is not None:
+            yield Event("sources", {"passages": []})
+            yield from self._finish(run, self._curated(match))
+            return
+        with run.step("retrieve"):
+            found = self._retrieve(run)
+        run.timings.update({f"retrieve_{name}": round(value, 2) for name, value in found.timings_ms.items()})
+        run.stop_if_cancelled()
+        with run.step("read"):
+            reading, confidence = self._read(run, found.passages)
+        yield Event("sources", {"passages": list(found.passages)})
+        yield from self._say(run, found.passages, reading, confidence)
+
+    def _say(
+        self, run: _Run, passages: tuple[Passage, ...], reading: extract.Reading, confidence: float
+    ) -> Iterator[Event]:
+        """Generate where a model can, quote where it cannot, say so where there is nothing."""
+        floor = answerable.REFUSE_BELOW if self._chat is None else answerable.REFUSE_BELOW_MODEL
+        if not passages or reading.best is None or confidence < floor:
+            yield from self._finish(run, self._nothing(run, passages, confidence))
+            return
+        outcome = Generated(notice="quoted-no-model")
+        if self._chat is not None:
+            outcome.notice = "quoted-down"
+            with run.step("generate"):
+                yield from generate(self._chat, self._queue, self._request(run, passages), outcome)
+            run.timings |= {"queue": outcome.queue_ms, "first_token": outcome.first_token_ms}
+        if outcome.text is not None:
+            draft = self._generated(run, outcome, passages, confidence)
+        elif outcome.not_found or confidence < answerable.REFUSE_BELOW:
+            draft = self._nothing(run, passages, confidence)
+        else:
+            draft = self._quoted(run, reading, passages, confidence, outcome.notice)
+        # After tokens of a model that failed, no more are sent: they would be added to its words.
+        yield from self._finish(run, draft, told=outcome.streamed)
+
+    # ---- the steps
+
+    def _begin(self, principal: Principal, question: Question, cancel: Cancel | None) -> _Run:
+        began = time.monotonic()
+        budget = self._settings.llm_total_s
+        if question.deadline_ms is not None:
+            if question.deadline_ms <= 0:
+                raise Invalid(
+                    "deadline_ms must be above 0.", errors=(FieldError("/deadline_ms", "must be above 0"),)
+                )
+            budget = min(budget, question.deadline_ms / 1000)
+        run = _Run(principal, question, cancel, began, began + budget)
+        with run.step("guard"):
+            run.text = guard.question(question.text)
+            run.language = _language(question.language, run.text)
+        with run.step("followup"):
+            run.history = question.history
+            if question.conversation_id is not None and not run.history:
+                run.history = self._conversations.history(principal, question.conversation_id, HISTORY_TURNS)
+            run.standalone = followup.standalone(run.text, run.history)
+        return run
+
+    def _match(self, run: _Run) -> FaqMatch | None:
+        if self._faq is None:
+            return None
+        asked = run.asked
+        return self._faq.match(
+            run.principal, run.text, collections=asked.collections, audience=asked.audience
+        )
+
+    def _retrieve(self, run: _Run) -> Retrieved:
+        asked = run.asked
+        return self._retriever.retrieve(
+            run.principal,
+            run.standalone,
+            collections=asked.collections,
+            filters=asked.filters,
+            limit=max(self._settings.passages, READ_PASSAGES),
+            audience=asked.audience,
+        )
+
+    def _read(self, run: _Run, passages: Sequence[Passage]) -> tuple[extract.Reading, float]:
+        encoder = self._encoder if run.deadline - time.monotonic() > ENCODE_MARGIN_S else None
+        reading = extract.read(run.standalone, passages, encoder)
+        covered = encoder is not None and encoder.covers(run.standalone) >= 0.5
+        return reading, answerable.probability(answerable.features(reading, passages, covered=covered))
+
+    def _request(self, run: _Run, passages: Sequence[Passage]) -> Request:
+        return Request(
+            question=run.text,
+            passages=passages,
+            history=run.history,
+            language=run.language,
+            wanted=run.asked.language,
+            key=f"{run.principal.kind}:{run.principal.id}",
+            budget=self._settings.llm_context_tokens,
+            deadline=run.deadline,
+            cancel=run.cancel,
+        )
+
+    # ---- the ends
+
+    def _curated(self, match: FaqMatch) -> _Draft:
+        entry = match.entry
+        source = Citation(
+            n=1,
+            document_id=entry.id,
+            external_id=entry.id,
+            title=entry.question,
+            revision=1,
+            page=None,
+            heading="",
+            quote=entry.answer,
+            url="",
+        )
+        return _Draft(entry.answer, "faq", True, "full", (source,), confidence=match.score)
+
+    def _nothing(self, run: _Run, passages: tuple[Passage, ...], confidence: float) -> _Draft:
+        text = say("none" if passages else "nothing", run.language)
+        return _Draft(text, "none", False, "none", passages=passages, confidence=confidence)
+
+    def _quoted(
+        self,
+        run: _Run,
+        reading: extract.Reading,
+        passages: tuple[Passage, ...],
+        confidence: float,
+        notice: str,
+    ) -> _Draft:
+        with run.step("cite"):
+            quotes = extract.choose(reading)
+            text = extract.compose(quotes)
+            sources = cite.citations(text, passages, quotes)
+        return _Draft(
+            text, "extractive", True, "full", sources, passages, None, say(notice, run.language), confidence
+        )
+
+    def _generated(
+        self, run: _Run, outcome: Generated, passages: tuple[Passage, ...], confidence: float
+    ) -> _Draft:
+        assert outcome.text is not None and self._chat is not None
+        with run.step("cite"):
+            text = cite.normalise(outcome.text, outcome.shown)
+            sources = cite.citations(text, outcome.shown)
+        with run.step("support"):
+            found = support.verdicts(text, outcome.shown)
+            verdict = support.overall(found)
+        notes = []
+        if not sources:
+            notes.append(say("uncited", run.language))
+        doubtful = [each.claim for each in found if not each.supported]
+        if doubtful:
+            notes.append(say("unsupported", run.language, claims=" · ".join(doubtful)))
+        notice = " ".join(notes) or None
+        return _Draft(
+            text, "generated", True, verdict, sources, passages, self._chat.name, notice, confidence
+        )
+
+    def _finish(self, run: _Run, draft: _Draft, *, told: bool = False) -> Iterator[Event]:
+        """Tokens that were not sent yet, citations, and the one `done`; saved in between."""
+        if not told and draft.tier != "generated":
+            yield Event("token", {"text": draft.text})
+        run.stop_if_cancelled()
+        yield Event("citations", {"citations": list(draft.citations)})
+        answer = Answer(
+            id=f"ans_{secrets.token_hex(12)}",
+            conversation_id=run.asked.conversation_id or "",
+            question=run.text,
+            text=draft.text,
+            tier=draft.tier,
+            answerable=draft.answerable,
+            support=draft.support,
+            citations=draft.citations,
+            passages=draft.passages,
+            model=draft.model,
+            timings_ms=run.timings,
+            created_at=self._now(),
+            notice=draft.notice,
+            confidence=round(draft.confidence, 4),
+        )
+        yield Event("done", self._save(run, answer))
+
+    def _save(self, run: _Run, answer: Answer) -> Answer:
+        """The answer with its conversation. A store that is full or busy costs the record, not the answer."""
+        asked = run.asked
+        try:
+            with run.step("save"):
+                conversation = self._conversations.start_or_get(
+                    run.principal, asked.conversation_id, asked.ticket_id, run.text
+                )
+                answer = replace(answer, conversation_id=conversation)
+                self._conversations.save(run.principal, answer, run.standalone)
+        except (Busy, DiskFull) as problem:
+            log.error("answer not saved: %s", problem.detail)
+            notice = " ".join(filter(None, (answer.notice, say("unsaved", run.language))))
+            answer = replace(answer, notice=notice)
+        timings = {**run.timings, "total": round((time.monotonic() - run.began) * 1000, 2)}
+        return replace(answer, timings_ms=timings)
+
+
+def answer_text(events: Iterator[Event]) -> Answer:
+    """The Answer at the end of the events. Raises the KbError of an `error` event."""
+    for event in events:
+        if event.kind == "done":
+            answer: Answer = event.data
+            return answer
+        if event.kind == "error":
+            raise event.data
+    raise KbError("The answer ended without an end.")
+
+
+def _language(wanted: str | None, text: str) -> Language:
+    if wanted:
+        return "zh" if wanted.lower().startswith("zh") else "en"
+    return "zh" if chinese(text) else "en"

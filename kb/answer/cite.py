@@ -1,0 +1,103 @@
+"""Citations are made here, not by the model: its marks only point, and only at passages it was shown."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from kb.answer.extract import Quote
+from kb.answer.sentences import spans
+from kb.answer.words import terms
+from kb.types import Citation, Passage
+
+_ITEM = r"\^?\s*\d{1,3}(?:\s*[†‡:][^\]】\n,;，]{0,60})?(?:\s*[-–]\s*\d{1,3})?"
+_MARK = re.compile(
+    rf"[\[【]\s*(?:passages?|sources?|文档|资料|段落)?\s*({_ITEM}(?:\s*[,;，、]\s*{_ITEM})*)\s*[\]】]", re.I
+)
+_NUMBER = re.compile(r"\d{1,3}")
+_GAP = re.compile(r"[ \t]+(?=[.,;:!?。，；：！？])")
+_MARK_CLEAN = re.compile(r"\[(\d{1,3})\]")
+_SENTENCE_MARKS = re.compile(r"(?:\s*\[\d{1,3}\])+")
+
+
+def normalise(text: str, shown: Sequence[Passage]) -> str:
+    """Every mark as plain `[n]`; numbers of passages that were not shown are removed.
+
+    `[1, 2]`, `[1-3]`, `【2†L5】`, `[Source 4]` are understood. n stays the passage's own number.
+    """
+    known = {passage.n for passage in shown}
+
+    def plain(match: re.Match[str]) -> str:
+        numbers: list[int] = []
+        for item in re.split(r"[,;，、]", match[1]):
+            item = re.split(r"[†‡:]", item)[0]
+            ends = [int(number) for number in _NUMBER.findall(item)]
+            if len(ends) == 2 and 0 < ends[1] - ends[0] <= 20:
+                ends = list(range(ends[0], ends[1] + 1))
+            numbers += ends
+        return "".join(f"[{n}]" for n in dict.fromkeys(numbers) if n in known)
+
+    return _GAP.sub("", re.sub(r"[ \t]{2,}", " ", _MARK.sub(plain, text))).strip()
+
+
+def marked(text: str) -> tuple[int, ...]:
+    """The passage numbers that a normalised text cites, in order of first mention."""
+    return tuple(dict.fromkeys(int(number) for number in _MARK_CLEAN.findall(text)))
+
+
+def claims(text: str) -> list[tuple[str, tuple[int, ...]]]:
+    """The sentences of a normalised answer, without marks, each with the passages it cites.
+
+    A mark that stands after the full stop belongs to the sentence before it.
+    """
+    moved = re.sub(r"([.!?。！？]+)((?:\s*\[\d{1,3}\])+)", r"\2\1", text)
+    found = []
+    for start, end in spans(moved):
+        sentence = moved[start:end]
+        numbers = tuple(dict.fromkeys(int(n) for n in _MARK_CLEAN.findall(sentence)))
+        bare = _SENTENCE_MARKS.sub("", sentence).strip()
+        if any(character.isalnum() for character in bare):
+            found.append((bare, numbers))
+    return found
+
+
+def citations(text: str, shown: Sequence[Passage], quotes: Sequence[Quote] = ()) -> tuple[Citation, ...]:
+    """One citation a cited passage, in order of mention. quotes: sentences already chosen (extractive)."""
+    by_number = {passage.n: passage for passage in shown}
+    chosen = {quote.n: quote.text for quote in reversed(quotes)}
+    said: dict[int, list[str]] = {}
+    for claim, numbers in claims(text):
+        for n in numbers:
+            said.setdefault(n, []).append(claim)
+    found = []
+    for n in marked(text):
+        passage = by_number.get(n)
+        if passage is None:
+            continue
+        quote = chosen.get(n) or supporting(" ".join(said.get(n, [text])), passage)
+        found.append(
+            Citation(
+                n=n,
+                document_id=passage.document_id,
+                external_id=passage.external_id,
+                title=passage.title,
+                revision=passage.revision,
+                page=passage.page,
+                heading=passage.heading,
+                quote=quote,
+                url=passage.url,
+            )
+        )
+    return tuple(found)
+
+
+def supporting(claim: str, passage: Passage) -> str:
+    """The passage's sentence nearest to a claim in words: an exact substring of the passage."""
+    wanted = set(terms(claim))
+    best, most = "", -1.0
+    for start, end in spans(passage.text):
+        bag = set(terms(passage.text[start:end]))
+        overlap = len(wanted & bag) - 0.02 * len(bag)
+        if overlap > most:
+            best, most = passage.text[start:end], overlap
+    return best

@@ -1,0 +1,129 @@
+"""Does the passage say it? A verdict on each sentence of a generated answer, without asking a model.
+
+A sentence is supported when its cited passages (or, uncited, any shown one) hold all its numbers, dates and
+names, hold most of its words close together, and do not differ from it in negation. The rules are strict on what hurts
+most when wrong (figures, names, "not") and lenient on wording.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from kb.answer.cite import claims
+from kb.answer.sentences import spans
+from kb.answer.words import fold, terms
+from kb.types import Passage, Support
+
+ENOUGH = 0.5  # share of a claim's terms that its passage must hold
+ENOUGH_CLOSE = 0.35  # and that three neighbouring sentences of it must hold
+
+_NUMBER = re.compile(r"\d+(?:[.,:]\d+)*")
+_HAN_NUMBER = re.compile(r"[零〇一二两兩三四五六七八九十百千万萬亿]+(?=[年月日天个個次人元位小时時分%])")
+_NAME = re.compile(r"(?<=[a-z,;:(] )[A-Z][\w'’-]+|\b[A-Z]{2,}[A-Z0-9-]*\b|\b[A-Za-z]+\d[\w-]*\b")
+_NOT = re.compile(
+    r"\b(?:not|no|never|none|cannot|without|nor|neither|isn't|aren't|don't|doesn't|can't|won't|mustn't)\b|n't\b|不|没|沒|无|無|未|禁止|非"
+)
+_WORDS = {
+    "one": "1", "two": "2", "three": "3", "four": "4", "five": "5", "six": "6", "seven": "7", "eight": "8",
+    "nine": "9", "ten": "10", "eleven": "11", "twelve": "12", "twenty": "20", "thirty": "30", "hundred": "100",
+    "january": "1", "february": "2",
+}  # fmt: skip
+_PLAIN = re.compile(
+    r"^(?:yes|no|sure|certainly|of course|here (?:is|are)|according to|based on|in summary|是的|可以|不可以|根据|以下)\b?[^\d]{0,60}[:：,，]?$",
+    re.I,
+)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One sentence: whether the passages support it, and why not when they do not."""
+
+    claim: str
+    supported: bool
+    why: str = ""
+
+
+def verdicts(answer: str, shown: Sequence[Passage]) -> tuple[Verdict, ...]:
+    """A verdict for each sentence of a normalised answer. Greetings and lead-ins are not judged."""
+    by_number = {passage.n: passage for passage in shown}
+    found = []
+    for claim, numbers in claims(answer):
+        if _PLAIN.match(claim) or not terms(claim):
+            continue
+        cited = [by_number[n] for n in numbers if n in by_number] or list(shown)
+        problems = [_problem(claim, passage) for passage in cited]
+        together = (
+            _problem(claim, _joined(cited))
+            if len(cited) > 1 and numbers
+            else problems[0]
+            if problems
+            else "nothing"
+        )
+        best = "" if "" in problems or together == "" else problems[0] if problems else "no passage"
+        found.append(Verdict(claim, best == "", best))
+    return tuple(found)
+
+
+def overall(found: Sequence[Verdict]) -> Support:
+    """full: every sentence; none: not one; partial: in between; unchecked: nothing to judge."""
+    if not found:
+        return "unchecked"
+    good = sum(verdict.supported for verdict in found)
+    return "full" if good == len(found) else "partial" if good else "none"
+
+
+def _joined(passages: Sequence[Passage]) -> Passage:
+    first = passages[0]
+    return Passage(
+        n=0, document_id=first.document_id, external_id="", title=" ".join(p.title for p in passages),
+        collection="", revision=0, page=None, heading=" ".join(p.heading for p in passages),
+        text="\n".join(p.text for p in passages), url="",
+    )  # fmt: skip
+
+
+def _problem(claim: str, passage: Passage) -> str:
+    """Why the passage does not support the claim; empty when it does."""
+    whole = f"{passage.title}\n{passage.heading}\n{passage.text}"
+    missing = _numbers(claim) - _numbers(whole)
+    if missing:
+        return f"{', '.join(sorted(missing))} is not in the passage"
+    folded = fold(whole)
+    names = [name for name in _NAME.findall(claim) if fold(name).removesuffix("'s") not in folded]
+    if names:
+        return f"{names[0]} is not in the passage"
+    wanted = set(terms(claim))
+    if len(wanted & set(terms(whole))) < ENOUGH * len(wanted):
+        return "the passage speaks of other things"
+    near, closeness = _nearest(wanted, passage)
+    if closeness < ENOUGH_CLOSE:
+        return "no part of the passage says this"
+    if bool(_NOT.search(fold(claim))) != bool(_NOT.search(fold(near))) and closeness >= 0.6:
+        return "the passage says the opposite"
+    return ""
+
+
+def _nearest(wanted: set[str], passage: Passage) -> tuple[str, float]:
+    """The sentence that shares most with the claim, and what share its surroundings of three hold."""
+    pieces = [passage.text[start:end] for start, end in spans(passage.text)] or [passage.text]
+    bags = [set(terms(piece)) for piece in pieces]
+    at = max(range(len(pieces)), key=lambda index: len(wanted & bags[index]) - 0.01 * len(bags[index]))
+    around = set().union(*bags[max(0, at - 1) : at + 2], terms(f"{passage.title} {passage.heading}"))
+    return pieces[at], len(wanted & around) / len(wanted)
+
+
+def _numbers(text: str) -> set[str]:
+    """Numbers as digits: `1,000` is 1000, `three` is 3, 二十五 stays as written."""
+    folded = fold(text)
+    found = {_plain(number) for number in _NUMBER.findall(folded)}
+    found |= {_WORDS[word] for word in re.findall(r"[a-z]+", folded) if word in _WORDS}
+    return found | set(_HAN_NUMBER.findall(folded))
+
+
+def _plain(number: str) -> str:
+    if re.fullmatch(r"\d{1,3}(?:,\d{3})+(?:\.\d+)?", number):
+        number = number.replace(",", "")
+    if "." in number and re.fullmatch(r"\d+\.\d+", number):
+        number = number.rstrip("0").rstrip(".")
+    return number.lstrip("0") or "0"
