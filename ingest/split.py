@@ -59,7 +59,11 @@ def _runs(spans: Sequence[Span]) -> Iterator[list[Span]]:
 
 
 def _split_run(text: str, run: list[Span], encoder: Encoder, limit: int, ordinal: int) -> Iterator[Chunk]:
-    starts_of, weights_of, strengths_of, firsts, tables = [], [], [], [], []
+    starts_of: list[NDArray[np.int64]] = []
+    weights_of: list[NDArray[np.int32]] = []
+    strengths_of: list[NDArray[np.float32]] = []
+    firsts: list[int] = []
+    tables: list[_Table] = []
     count = 0
     before: Span | None = None
     for span in run:
@@ -74,8 +78,8 @@ def _split_run(text: str, run: list[Span], encoder: Encoder, limit: int, ordinal
                 tables.append(table)
         count += len(starts)
         before = span
-    starts, weights, strengths = map(np.concatenate, (starts_of, weights_of, strengths_of))
-    upto = np.concatenate([[0], np.cumsum(weights)])
+    starts, strengths = np.concatenate(starts_of), np.concatenate(strengths_of)
+    upto = np.concatenate([np.zeros(1, np.int64), np.cumsum(np.concatenate(weights_of), dtype=np.int64)])
     at = 0
     while at < count:
         header = _header(tables, at, int(starts[at]))
@@ -111,7 +115,7 @@ def _cut(upto: NDArray[np.int64], strengths: NDArray[np.float32], at: int, count
     if rest <= room:
         # All of it fits; still, two sections of some length are two chunks.
         last = int(np.searchsorted(upto, upto[count] - SHORTEST * room, side="right"))
-        headings = np.flatnonzero(strengths[nearest:last] == breaks.HEADING) if last > nearest else []
+        headings = np.flatnonzero(strengths[nearest : max(nearest, last)] == breaks.HEADING)
         return nearest + int(headings[0]) if len(headings) else count
     due = rest / -(-rest // room)
     places = np.arange(min(nearest, farthest), farthest + 1)

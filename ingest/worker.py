@@ -149,7 +149,7 @@ class Worker:
         except ParserDown as trouble:
             log.warning("%s: %s", job.filename, trouble.reason)
             held.progress = {"done": 0, "total": 1, "unit": "file", "note": WAITS}
-            self.end(held, lambda: (jobs.heartbeat(job, held.progress), jobs.busy(job, DOWN_S)))
+            self.end(held, lambda: self.wait_for_tika(held))
         except Poison as trouble:
             reason = trouble.reason
             self.end(held, lambda: jobs.strike(job, reason))
@@ -158,6 +158,11 @@ class Worker:
             self.end(held, lambda: jobs.fail(job, reason))
         except Exception as error:  # a fault of ours on this file: say so, and go on with the others
             self.our_fault(held, error)
+
+    def wait_for_tika(self, held: Held) -> None:
+        """Back into the queue, saying why; no strike."""
+        self.kb.jobs.heartbeat(held.job, held.progress)
+        self.kb.jobs.busy(held.job, DOWN_S)
 
     def publish(self, held: Held, prepared: pipeline.Prepared, embeddings: NDArray[np.float32]) -> None:
         """One fenced transaction; a document that cannot be stored now is tried again later."""

@@ -1,0 +1,162 @@
+"""What `kb add PATH…` means: files, directories, zips (their files one by one) and - for standard input.
+
+Names in a zip are chosen by whoever made it. They become identifiers only, never paths: nothing is unpacked to
+disk, and absolute names, '..' and links are refused or made harmless.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import stat
+import sys
+import tempfile
+import zipfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, BinaryIO, cast
+
+from kb.errors import Invalid, NotFound, TooLarge
+
+MAX_ENTRIES = 100_000
+MAX_ENTRY = 2**30
+MAX_TOTAL = 16 * 2**30
+JUNK = frozenset({"__MACOSX", "Thumbs.db", "desktop.ini"})
+
+
+@dataclass(frozen=True)
+class Item:
+    """Something to add. external_id: its path as given, '/'-parted; `open()` gives its bytes, once."""
+
+    name: str
+    external_id: str
+    open: Callable[[], BinaryIO]
+
+
+def expand(paths: Sequence[str | Path], *, stdin_name: str | None = None) -> Iterator[Item]:
+    """Items in a stable order: an interrupted run that is repeated meets the same ones.
+
+    Hidden files are left out of directories and zips. Raises NotFound for a path that is not there, TooLarge and
+    Invalid for a zip beyond its limits or damaged.
+    """
+    for path in map(str, paths):
+        if path == "-":
+            name = stdin_name or "standard-input.txt"
+            yield Item(Path(name).name, name, _spooled_stdin)
+        elif Path(path).is_dir():
+            yield from _directory(Path(path))
+        elif Path(path).is_file():
+            # Alone, a file goes by its own name: the same from whichever directory it is added.
+            yield from _file(Path(path), Path(path).name)
+        else:
+            raise NotFound(f"{path} is not there, or is neither a file nor a directory.")
+
+
+def _directory(top: Path) -> Iterator[Item]:
+    base = top.resolve().name
+    for folder, folders, files in os.walk(top):
+        folders[:] = sorted(name for name in folders if not _hidden(name))
+        for name in sorted(files):
+            path = Path(folder) / name
+            if not _hidden(name) and path.is_file():
+                inner = path.relative_to(top).as_posix()
+                yield from _file(path, f"{base}/{inner}" if base else inner)
+
+
+def _file(path: Path, external_id: str) -> Iterator[Item]:
+    if path.suffix.lower() == ".zip" and zipfile.is_zipfile(path):
+        yield from _zip(path, external_id)
+    else:
+        yield Item(path.name, external_id, lambda: path.open("rb"))
+
+
+def _zip(path: Path, external_id: str) -> Iterator[Item]:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            entries = [entry for entry in archive.infolist() if _wanted(entry)]
+    except (zipfile.BadZipFile, ValueError, NotImplementedError) as error:
+        raise Invalid(f"{path} is a damaged zip file.") from error
+    if len(entries) > MAX_ENTRIES:
+        raise TooLarge(f"{path} holds {len(entries):,} files; at most {MAX_ENTRIES:,} are read from one zip.")
+    total = sum(entry.file_size for entry in entries)
+    if total > MAX_TOTAL:
+        raise TooLarge(
+            f"{path} unpacks to {total / 2**30:,.1f} GiB; at most {MAX_TOTAL // 2**30} are read from one zip."
+        )
+    for entry in entries:
+        inner = safe_name(entry.filename)
+        if inner:
+            yield Item(inner.rpartition("/")[2], f"{external_id}/{inner}", _opener(path, entry))
+
+
+def safe_name(name: str) -> str:
+    """A zip entry's name as a relative '/'-parted identifier without '..', drive letters or control characters."""
+    parts = name.replace("\\", "/").split("/")
+    kept = [part for part in parts if part not in ("", ".", "..") and not part.endswith(":")]
+    text = "/".join(kept)
+    return "".join(c for c in text if c.isprintable())[:900]
+
+
+def _wanted(entry: zipfile.ZipInfo) -> bool:
+    """Regular, readable files that are not hidden."""
+    mode = entry.external_attr >> 16
+    link = stat.S_ISLNK(mode)
+    return not (entry.is_dir() or link or any(_hidden(part) for part in entry.filename.split("/")))
+
+
+def _hidden(name: str) -> bool:
+    return (name.startswith(".") and name not in (".", "..")) or name in JUNK
+
+
+def _opener(path: Path, entry: zipfile.ZipInfo) -> Callable[[], BinaryIO]:
+    def open_() -> BinaryIO:
+        if entry.flag_bits & 1:
+            raise Invalid(f"{entry.filename} in {path.name} is protected by a password.")
+        if entry.file_size > MAX_ENTRY:
+            raise TooLarge(f"{entry.filename} in {path.name} unpacks to more than {MAX_ENTRY // 2**20} MiB.")
+        archive = zipfile.ZipFile(path)
+        try:
+            return _Entry(archive, archive.open(entry))
+        except (zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
+            archive.close()
+            raise Invalid(f"{entry.filename} in {path.name} is damaged.") from error
+
+    return open_
+
+
+class _Entry(io.RawIOBase, BinaryIO):
+    """An entry's bytes; no more than its directory said, and a damaged one says so. Closes its archive."""
+
+    def __init__(self, archive: zipfile.ZipFile, stream: IO[bytes]) -> None:
+        super().__init__()
+        self._archive, self._stream = archive, stream
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        try:
+            return self._stream.read(size)  # zipfile stops at the size in the directory and checks the CRC
+        except (zipfile.BadZipFile, EOFError, OSError, ValueError) as error:
+            raise Invalid(f"{self._archive.filename}: {error}") from error
+
+    def readinto(self, buffer: Any) -> int:
+        data = self.read(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+    def close(self) -> None:
+        if not self.closed:
+            self._stream.close()
+            self._archive.close()
+        super().close()
+
+
+def _spooled_stdin() -> BinaryIO:
+    """Standard input in a temporary file, so that it has a beginning to return to."""
+    spool = tempfile.SpooledTemporaryFile(max_size=8 * 2**20)
+    while block := sys.stdin.buffer.read(1 << 20):
+        spool.write(block)
+    spool.seek(0)
+    return cast(BinaryIO, spool)
