@@ -1,6 +1,8 @@
 """What is true: SQL rows and original files, the queue of work, and the set of collections one may read."""
 
+from kb.store import checks
 from kb.store.blobs import Blob, Blobs
+from kb.store.checks import Finding
 from kb.store.chunks import Chunks, IndexedChunk, LoadedChunk, LogBatch
 from kb.store.collections import Collections
 from kb.store.conversations import Conversation, Conversations
@@ -9,6 +11,7 @@ from kb.store.documents import Documents, DocumentText
 from kb.store.faqs import Faqs
 from kb.store.idempotency import Idempotency
 from kb.store.jobs import FenceLost, Jobs
+from kb.store.mend import mend, sweep
 from kb.store.scope import SYSTEM, Scope, allowed, need
 
 __all__ = [
@@ -24,6 +27,7 @@ __all__ = [
     "Documents",
     "Faqs",
     "FenceLost",
+    "Finding",
     "Idempotency",
     "IndexedChunk",
     "Jobs",
@@ -31,5 +35,8 @@ __all__ = [
     "LogBatch",
     "Scope",
     "allowed",
+    "checks",
+    "mend",
     "need",
+    "sweep",
 ]

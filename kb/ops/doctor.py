@@ -1,0 +1,103 @@
+"""`kb doctor`: proves that rows, originals and indexes agree, and repairs what can be repaired.
+
+SQL is the only truth; the indexes are derived from it and can always be rebuilt, without embedding again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar, Protocol
+
+from kb.errors import Broken
+from kb.store import Blobs, Database, Finding, checks, mend
+
+
+class State(Protocol):
+    """What is looked at: `kb.app.Kb`, or anything with these two."""
+
+    @property
+    def db(self) -> Database: ...
+    @property
+    def blobs(self) -> Blobs: ...
+
+
+class Comparison(Protocol):
+    """How an index compares with SQL: a dataclass of counts, each 0 when `sound`."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    @property
+    def sound(self) -> bool: ...
+
+
+class Checkable(Protocol):
+    """An index, such as `kb.index.Index`: check() compares it with SQL, rebuild() makes it anew from SQL."""
+
+    def check(self) -> Comparison: ...
+    def rebuild(self) -> None: ...
+
+
+@dataclass(frozen=True)
+class Report:
+    """findings in the order of the checks; done: what a repair did, a sentence each."""
+
+    findings: tuple[Finding, ...]
+    done: tuple[str, ...] = ()
+
+    @property
+    def ok(self) -> bool:
+        """No errors and no warnings; notes are fine."""
+        return all(finding.severity == "note" for finding in self.findings)
+
+
+def check(kb: State, *, index: Checkable | None = None, full: bool = False) -> Report:
+    """Look at everything, change nothing. full: also hash every original and measure every chunk.
+
+    index: compared with SQL when given. Safe while kb runs: rows are read in one snapshot.
+    """
+    return Report(tuple(_findings(kb, index, full)))
+
+
+def repair(kb: State, *, index: Checkable | None = None, full: bool = False) -> Report:
+    """Clear litter, queue again what is stuck, rebuild the index if it is wrong; then check anew.
+
+    A damaged database file is not repaired: Broken says to restore a backup.
+    """
+    with kb.db.read() as session:
+        if any(f.severity == "error" for f in checks.database(session, sqlite=kb.db.sqlite)):
+            raise Broken(
+                "The database file is damaged. Stop kb and restore the last backup; nothing was changed."
+            )
+    done = list(mend(kb.db, kb.blobs))
+    if index is not None and _index(index):
+        index.rebuild()
+        done.append("Rebuilt the index from the database.")
+    return Report(tuple(_findings(kb, index, full)), tuple(done))
+
+
+def _findings(kb: State, index: Checkable | None, full: bool) -> Iterator[Finding]:
+    with kb.db.read() as session:
+        file = list(checks.database(session, sqlite=kb.db.sqlite))
+        yield from file
+        if file:
+            return  # what a damaged file says about the rest means nothing
+        yield from checks.originals(session, kb.blobs, full=full)
+        yield from checks.documents(session)
+        yield from checks.chunks(session, full=full)
+        yield from checks.index_log(session)
+        yield from checks.queue(session)
+        yield from checks.faqs(session)
+    if index is not None:
+        yield from _index(index)
+
+
+def _index(index: Checkable) -> list[Finding]:
+    found = index.check()
+    if found.sound:
+        return []
+    counts = {name: value for name, value in asdict(found).items() if value and name != "chunks"}
+    return [
+        Finding("error", "index", f"The index has {value} {name.replace('_', ' ')}.")
+        for name, value in counts.items()
+    ]
