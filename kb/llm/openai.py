@@ -33,9 +33,7 @@ CHARS_PER_TOKEN = 16  # no tokenizer packs more; a server that ignores max_token
 CHECK_EVERY = 48  # characters between looks for repetition
 NOT_DOWN = frozenset({400, 413, 422})  # this request is wrong, the server is well
 HIDDEN_FIELDS = ("reasoning_content", "reasoning", "thinking")
-UNWANTED = {
-    code: None for code in (*range(9), 11, 12, *range(14, 32), *range(127, 160), *range(0xD800, 0xE000))
-}
+UNWANTED = dict.fromkeys((*range(9), 11, 12, *range(14, 32), *range(127, 160), *range(55296, 57344)))
 
 
 class Refused(Unavailable):
