@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 import click
+
+
+UNCUT = {"id", "email", "setting"}
 
 
 def plain(value: Any) -> Any:
@@ -35,10 +39,14 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    shown = Table(*headings, box=None, pad_edge=False, header_style="bold")
+    shown = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in headings:
+        # ids and addresses are there to be copied: never cut; the rest gives way, one line a row
+        shown.add_column(heading, no_wrap=True, overflow="ignore" if heading in UNCUT else "ellipsis")
     for row in rows:
-        shown.add_row(*("" if cell is None else str(cell) for cell in row))
-    Console(soft_wrap=False, highlight=False, markup=False).print(shown)
+        shown.add_row(*("" if cell is None else str(cell).replace("\n", " ") for cell in row))
+    width = None if sys.stdout.isatty() else 400
+    Console(width=width, highlight=False, markup=False).print(shown)
 
 
 json_option: Callable[[Any], Any] = click.option("--json", "as_json_", is_flag=True, help="Print JSON.")
