@@ -30,8 +30,9 @@ _WORDS = {
     "nine": "9", "ten": "10", "eleven": "11", "twelve": "12", "twenty": "20", "thirty": "30", "hundred": "100",
     "january": "1", "february": "2",
 }  # fmt: skip
-_PLAIN = re.compile(
-    r"^(?:yes|no|sure|certainly|of course|here (?:is|are)|according to|based on|in summary|是的|可以|不可以|根据|以下)\b?[^\d]{0,60}[:：,，]?$",
+_LEAD_IN = re.compile(
+    r"^(?:yes|no|sure|certainly|of course|是的|可以|不可以|不是)[.!,。！，]?$"
+    r"|^(?:here (?:is|are)|according to|based on|in summary|根据|以下|如下)[^\d]{0,60}[:：]$",
     re.I,
 )
 
@@ -50,7 +51,7 @@ def verdicts(answer: str, shown: Sequence[Passage]) -> tuple[Verdict, ...]:
     by_number = {passage.n: passage for passage in shown}
     found = []
     for claim, numbers in claims(answer):
-        if _PLAIN.match(claim) or not terms(claim):
+        if _LEAD_IN.match(claim) or not terms(claim):
             continue
         cited = [by_number[n] for n in numbers if n in by_number] or list(shown)
         problems = [_problem(claim, passage) for passage in cited]
