@@ -1,0 +1,40 @@
+"""The door: chat page, upload page, REST. It turns requests into calls on `kb` and events into bytes.
+
+`create_app(kb)` is all that others need from here.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from flask import Flask
+from werkzeug.middleware.proxy_fix import ProxyFix
+
+if TYPE_CHECKING:
+    from kb.access.local import LocalDoor
+    from kb.app import Kb
+
+__all__ = ["create_app"]
+
+
+def create_app(kb: Kb, local: LocalDoor | None = None) -> Flask:
+    """The Flask application on one `Kb`. local: the door that `kb ask` on the same machine uses."""
+    from web import api, doors, endpoints, health, pages, problems, reading  # noqa: F401 (api fills the table)
+
+    app = Flask(__name__)
+    app.request_class = reading.KbRequest
+    app.config.update(
+        INCOMING=kb.settings.data / "incoming",
+        MAX_CONTENT_LENGTH=reading.JSON_LIMIT,
+        PROVIDE_AUTOMATIC_OPTIONS=False,
+        SEND_FILE_MAX_AGE_DEFAULT=0,
+    )
+    app.jinja_options = {"autoescape": True, "trim_blocks": True, "lstrip_blocks": True}
+    doors.install(app, kb, local)
+    problems.install(app)
+    endpoints.mount(app, kb)
+    health.install(app, kb)
+    pages.install(app, kb)
+    if proxies := kb.settings.trusted_proxies:
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=proxies, x_proto=proxies, x_host=proxies)  # type: ignore[method-assign]
+    return app

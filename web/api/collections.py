@@ -1,0 +1,56 @@
+"""Collections: named sets of documents."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from flask import Response
+
+from web.endpoints import Reply, endpoint, page, reply
+from web.schemas import CollectionIn
+from web.shapes import CollectionList, CollectionOut
+
+if TYPE_CHECKING:
+    from kb.app import Kb
+    from kb.types import Principal
+
+
+@endpoint(
+    "GET",
+    "/collections",
+    scope=None,
+    tag="Collections",
+    replies={200: Reply(CollectionList, "What the caller may read, by name.")},
+)
+def list_collections(kb: Kb, principal: Principal) -> Response:
+    """List collections."""
+    return page(CollectionOut, kb.collections.list(principal), None)
+
+
+@endpoint(
+    "POST",
+    "/collections",
+    scope="documents:write",
+    tag="Collections",
+    body=CollectionIn,
+    replies={201: Reply(CollectionOut, "Created.")},
+)
+def create_collection(kb: Kb, principal: Principal, *, body: CollectionIn) -> Response:
+    """Create a collection. People see it once they are granted it; `everyone` grants it to all."""
+    made = kb.collections.create(
+        principal, body.name, body.title or body.name, body.audience, everyone=body.everyone
+    )
+    return reply(CollectionOut.model_validate(made), 201)
+
+
+@endpoint(
+    "DELETE",
+    "/collections/{name}",
+    scope="admin",
+    tag="Collections",
+    replies={204: Reply(None, "Gone, with its documents and FAQ entries.")},
+)
+def delete_collection(kb: Kb, principal: Principal, *, name: str) -> Response:
+    """Delete a collection with everything in it."""
+    kb.collections.delete(principal, name)
+    return reply(None)

@@ -1,0 +1,78 @@
+"""What was asked before, and what people thought of the answers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from flask import Response
+
+from web.endpoints import Reply, endpoint, page, reply
+from web.schemas import FeedbackIn, Paging
+from web.shapes import AnswerList, AnswerOut, ConversationList, ConversationOut, answer_json
+
+if TYPE_CHECKING:
+    from kb.app import Kb
+    from kb.types import Principal
+
+
+@endpoint(
+    "POST",
+    "/answers/{id}/feedback",
+    scope="ask",
+    tag="Questions",
+    body=FeedbackIn,
+    replies={204: Reply(None, "Noted.")},
+)
+def give_feedback(kb: Kb, principal: Principal, *, id: str, body: FeedbackIn) -> Response:
+    """Say whether an answer helped."""
+    kb.conversations.feedback(principal, id, body.rating, body.reason, body.comment)
+    return reply(None)
+
+
+@endpoint(
+    "GET",
+    "/answers/{id}",
+    scope="ask",
+    tag="Questions",
+    replies={
+        200: Reply(AnswerOut, "The answer as it was given, without what the caller may no longer read.")
+    },
+)
+def get_answer(kb: Kb, principal: Principal, *, id: str) -> Response:
+    """An earlier answer."""
+    return reply(answer_json(kb.conversations.get(principal, id), principal))
+
+
+@endpoint(
+    "GET",
+    "/conversations",
+    scope="ask",
+    tag="Conversations",
+    query=Paging,
+    replies={200: Reply(ConversationList, "The caller's own, latest first.")},
+)
+def list_conversations(kb: Kb, principal: Principal, *, query: Paging) -> Response:
+    """List the caller's conversations."""
+    rows, following = kb.conversations.list(principal, query.cursor, query.limit)
+    return page(ConversationOut, list(rows), following)
+
+
+@endpoint(
+    "GET",
+    "/conversations/{id}",
+    scope="ask",
+    tag="Conversations",
+    replies={200: Reply(AnswerList, "Its questions and answers, oldest first.")},
+)
+def get_conversation(kb: Kb, principal: Principal, *, id: str) -> Response:
+    """The questions and answers of a conversation."""
+    from web.render import answer_html
+    from web.shapes import browser
+
+    data = []
+    for answer in kb.conversations.messages(principal, id):
+        shown = answer_json(answer, principal)
+        if browser():
+            shown["html"] = answer_html(answer)
+        data.append(shown)
+    return reply({"data": data, "next": None})

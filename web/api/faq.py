@@ -1,0 +1,131 @@
+"""Curated questions and answers, and importing many at once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from flask import Response, request
+from pydantic import ValidationError
+
+from kb.errors import KbError
+from web.endpoints import Reply, endpoint, page, reply
+from web.faqfile import read_rows
+from web.problems import field_errors
+from web.reading import IMPORT_LIMIT, body_bytes
+from web.schemas import FaqIn, FaqPatch, FaqQuery, ImportQuery
+from web.shapes import FaqList, FaqOut, ImportReport, RowReport
+
+if TYPE_CHECKING:
+    from kb.app import Kb
+    from kb.types import Principal
+
+
+@endpoint(
+    "GET",
+    "/faq",
+    scope="documents:read",
+    tag="FAQ",
+    query=FaqQuery,
+    replies={200: Reply(FaqList, "A page of entries.")},
+)
+def list_faq(kb: Kb, principal: Principal, *, query: FaqQuery) -> Response:
+    """List curated entries."""
+    rows, following = kb.faqs.list(
+        principal, collection=query.collection, q=query.q or None, cursor=query.cursor, limit=query.limit
+    )
+    return page(FaqOut, list(rows), following)
+
+
+@endpoint(
+    "POST",
+    "/faq",
+    scope="faq:write",
+    tag="FAQ",
+    body=FaqIn,
+    replies={201: Reply(FaqOut, "Created; it answers from now on.")},
+)
+def create_faq(kb: Kb, principal: Principal, *, body: FaqIn) -> Response:
+    """Add a curated entry."""
+    return reply(FaqOut.model_validate(_create(kb, principal, body)), 201)
+
+
+@endpoint(
+    "GET",
+    "/faq/{id}",
+    scope="documents:read",
+    tag="FAQ",
+    replies={200: Reply(FaqOut, "The entry.")},
+)
+def get_faq(kb: Kb, principal: Principal, *, id: str) -> Response:
+    """One curated entry."""
+    return reply(FaqOut.model_validate(kb.faqs.get(principal, id)))
+
+
+@endpoint(
+    "PATCH",
+    "/faq/{id}",
+    scope="faq:write",
+    tag="FAQ",
+    body=FaqPatch,
+    replies={200: Reply(FaqOut, "Changed.")},
+)
+def update_faq(kb: Kb, principal: Principal, *, id: str, body: FaqPatch) -> Response:
+    """Change a curated entry."""
+    given = body.model_dump(exclude_unset=True, exclude_none=True)
+    if "variants" in given:
+        given["variants"] = tuple(given["variants"])
+    return reply(FaqOut.model_validate(kb.faqs.update(principal, id, **given)))
+
+
+@endpoint("DELETE", "/faq/{id}", scope="faq:write", tag="FAQ", replies={204: Reply(None, "Gone.")})
+def delete_faq(kb: Kb, principal: Principal, *, id: str) -> Response:
+    """Delete a curated entry."""
+    kb.faqs.delete(principal, id)
+    return reply(None)
+
+
+@endpoint(
+    "POST",
+    "/faq/import",
+    scope="faq:write",
+    tag="FAQ",
+    query=ImportQuery,
+    raw=("text/csv", "application/json"),
+    replies={200: Reply(ImportReport, "What became of each row; good rows are in even when others are not.")},
+)
+def import_faq(kb: Kb, principal: Principal, *, query: ImportQuery) -> Response:
+    """Add many curated entries from CSV or JSON."""
+    rows = read_rows(request.mimetype, body_bytes(IMPORT_LIMIT))
+    reports = [_import(kb, principal, number, row, query.collection) for number, row in enumerate(rows, 1)]
+    created = sum(report.status == "created" for report in reports)
+    return reply(ImportReport(created=created, failed=len(reports) - created, rows=reports))
+
+
+def _import(kb: Kb, principal: Principal, number: int, row: object, collection: str | None) -> RowReport:
+    try:
+        if isinstance(row, dict) and collection and not row.get("collection"):
+            row = {**row, "collection": collection}
+        entry = _create(kb, principal, FaqIn.model_validate(row))
+    except ValidationError as error:
+        found = field_errors(error)
+        return RowReport(
+            row=number,
+            status="failed",
+            detail="; ".join(f"{e.pointer.lstrip('/')} {e.detail}" for e in found),
+        )
+    except KbError as error:
+        if error.status >= 500:
+            raise
+        return RowReport(row=number, status="failed", detail=error.detail)
+    return RowReport(row=number, status="created", id=entry.id)
+
+
+def _create(kb: Kb, principal: Principal, body: FaqIn):  # type: ignore[no-untyped-def]
+    return kb.faqs.create(
+        principal,
+        question=body.question,
+        variants=tuple(body.variants),
+        answer=body.answer,
+        collection=body.collection,
+        language=body.language or "",
+    )

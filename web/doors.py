@@ -1,0 +1,202 @@
+"""Who comes in by which door, decided before any handler runs; a route without a policy stays shut.
+
+Four doors:
+    rest   /api/v1/…  a bearer key; cookies are not looked at, so no page can make a browser use it
+    app    /app/…     the session cookie, JSON; a bearer is not looked at
+    page   pages      the session cookie; without one, off to /login
+    open   nothing is asked (livez, static files, login, set-up link, problem pages)
+
+Cookie doors and `open` refuse unsafe requests that did not start on kb's own pages (cross-site
+request forgery): browsers say so in Sec-Fetch-Site, older ones in Origin; neither is a refusal too.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import quote, urlsplit
+
+from flask import Flask, Response, current_app, g, redirect, request
+from werkzeug.exceptions import NotFound as NothingHere
+
+from kb.access.local import LocalDoor, opens
+from kb.access.principals import SYSTEM
+from kb.errors import Forbidden, RateLimited, Unauthenticated
+from web.limits import Allowance, Buckets, Throttle, network
+
+if TYPE_CHECKING:
+    from kb.app import Kb
+    from kb.types import Principal
+
+Door = Literal["rest", "app", "page", "open"]
+SAFE = ("GET", "HEAD", "OPTIONS")
+_REQUEST_ID = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")
+
+
+@dataclass(frozen=True)
+class Policy:
+    """What a route asks of its caller. scope None: any known caller."""
+
+    door: Door
+    scope: str | None = None
+
+
+class Doors:
+    """The policies of an application and the state that checking them needs."""
+
+    def __init__(self, kb: Kb, local: LocalDoor | None) -> None:
+        self.kb, self.local = kb, local
+        self.policies: dict[str, Policy] = {"static": Policy("open")}
+        self.buckets = Buckets(kb.settings.requests_per_minute)
+        self.sign_ins = Throttle(kb.settings.login_attempts)
+        self.bad_keys = Throttle(kb.settings.login_attempts * 5)
+
+    @property
+    def https(self) -> bool:
+        """Whether people come over https, so that the cookie may be bound to it."""
+        return self.kb.settings.public_url.startswith("https://") or request.is_secure
+
+    @property
+    def cookie(self) -> str:
+        """Name of the session cookie; __Host- pins it to this host and to https."""
+        return "__Host-kb_session" if self.https else "kb_session"
+
+
+def doors() -> Doors:
+    """Those of the running application."""
+    found: Doors = current_app.extensions["kb.doors"]
+    return found
+
+
+def principal() -> Principal:
+    """Who is asking; set for every route that is not open."""
+    found: Principal = g.principal
+    return found
+
+
+def route(
+    app: Flask, rule: str, policy: Policy, view: Callable[..., Any], *, methods: tuple[str, ...], name: str
+) -> None:
+    """Add a route together with its policy."""
+    app.extensions["kb.doors"].policies[name] = policy
+    app.add_url_rule(rule, name, view, methods=methods, strict_slashes=False)
+
+
+def install(app: Flask, kb: Kb, local: LocalDoor | None) -> None:
+    """Check every request, and count it, before anything else sees it."""
+    app.extensions["kb.doors"] = Doors(kb, local)
+    app.before_request(_identify)
+    app.before_request(_guard)
+    app.after_request(_headers)
+
+
+def _identify() -> None:
+    given = request.headers.get("X-Request-Id", "")
+    fits = 0 < len(given) <= 64 and _REQUEST_ID.issuperset(given)
+    g.request_id = given if fits else uuid.uuid4().hex
+
+
+def _guard() -> Response | None:
+    if request.endpoint is None:
+        return None  # no such address, or not with this method: Flask answers
+    policy = doors().policies.get(request.endpoint)
+    if policy is None:
+        raise NothingHere
+    if policy.door == "open":
+        if request.method not in SAFE:
+            _same_site()
+        return None
+    found = _by_key() if policy.door == "rest" else _by_cookie()
+    if found is None:
+        if policy.door == "page" and request.method in SAFE:
+            after = request.full_path.rstrip("?")
+            return redirect("/login" if after == "/" else f"/login?next={quote(after, safe='')}")  # type: ignore[return-value]
+        raise Unauthenticated("Your session has ended. Please sign in again.")
+    g.principal = found
+    if policy.door != "rest" and request.method not in SAFE:
+        _same_site()
+    _count(f"{found.kind}:{found.id}")
+    if policy.scope is not None and not found.may(policy.scope):
+        if policy.door == "page":
+            raise NothingHere
+        raise Forbidden(
+            f"This needs the scope `{policy.scope}`, which {'this key' if found.kind == 'key' else 'your role'} lacks."
+        )
+    return None
+
+
+def _by_key() -> Principal:
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    token = token.strip()
+    if scheme.lower() != "bearer" or not token:
+        _count(f"address:{network(request.remote_addr)}")
+        raise Unauthenticated("Send an API key as `Authorization: Bearer kb_…`; `kb key create` makes one.")
+    if opens(doors().local, token):
+        return SYSTEM
+    name = f"address:{network(request.remote_addr)}"
+    if wait := doors().bad_keys.blocked(name):
+        raise RateLimited("Too many unknown keys from this address. Please wait.", retry_after=wait)
+    try:
+        return doors().kb.keys.authenticate(token)
+    except Unauthenticated:
+        doors().bad_keys.attempt(name)
+        raise
+
+
+def _by_cookie() -> Principal | None:
+    token = request.cookies.get(doors().cookie)
+    return doors().kb.sessions.principal(token) if token else None
+
+
+def _same_site() -> None:
+    site = request.headers.get("Sec-Fetch-Site")
+    if site is not None:
+        if site in ("same-origin", "none"):
+            return
+    else:
+        origin = urlsplit(request.headers.get("Origin", ""))
+        public = urlsplit(doors().kb.settings.public_url)
+        if origin.netloc and origin.netloc in (request.host, public.netloc):
+            return
+    raise Forbidden(
+        "This request did not start on kb's own pages, so it was refused. Reload the page and try again.",
+        slug="cross-site",
+    )
+
+
+def _count(caller: str) -> None:
+    g.allowance = doors().buckets.take(caller)
+    if g.allowance.wait_s:
+        raise RateLimited(
+            f"More than {g.allowance.limit} requests a minute. Please wait {g.allowance.wait_s} s.",
+            retry_after=g.allowance.wait_s,
+        )
+
+
+CSP = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+    "font-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+)
+
+
+def _headers(response: Response) -> Response:
+    set_default = response.headers.setdefault
+    response.headers["X-Request-Id"] = g.get("request_id", "")
+    set_default("Content-Security-Policy", CSP)
+    set_default("X-Content-Type-Options", "nosniff")
+    set_default("Referrer-Policy", "no-referrer")
+    set_default("X-Frame-Options", "DENY")
+    set_default("Cross-Origin-Opener-Policy", "same-origin")
+    set_default("Cross-Origin-Resource-Policy", "same-origin")
+    set_default("Permissions-Policy", "camera=(), geolocation=(), microphone=(), payment=()")
+    set_default("Cache-Control", "no-store")
+    if doors().https:
+        set_default("Strict-Transport-Security", "max-age=31536000; includeSubDomains")
+    allowance: Allowance | None = g.get("allowance")
+    if allowance is not None:
+        response.headers["RateLimit-Limit"] = str(allowance.limit)
+        response.headers["RateLimit-Remaining"] = str(allowance.remaining)
+        response.headers["RateLimit-Reset"] = str(allowance.reset_s)
+    return response

@@ -1,0 +1,68 @@
+"""FAQ files: CSV or JSON into plain rows.
+
+CSV: a heading row with `question` and `answer`, and optionally `variants` (separated by | or line
+breaks), `collection`, `language`. JSON: a list of objects, or {"data": [...]} as the API lists them.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from typing import Any
+
+from kb.errors import FieldError, Invalid, UnsupportedType
+
+FIELDS = ("question", "variants", "answer", "collection", "language")
+MOST_ROWS = 5000
+
+
+def read_rows(mimetype: str, raw: bytes) -> list[Any]:
+    """The file's rows. Invalid when it cannot be read as a whole; single bad rows are the caller's to report."""
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise Invalid("The file is not UTF-8. Save it as UTF-8 and send it again.") from None
+    if mimetype == "application/json":
+        rows = _json(text)
+    elif mimetype in ("text/csv", "application/csv"):
+        rows = _csv(text)
+    else:
+        raise UnsupportedType("Send text/csv or application/json.", slug="unsupported-media-type")
+    if len(rows) > MOST_ROWS:
+        raise Invalid(f"{len(rows)} rows are more than the {MOST_ROWS} taken at once. Split the file.")
+    return rows
+
+
+def _json(text: str) -> list[Any]:
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise Invalid(f"The body is not JSON: {error}.", errors=(FieldError("", "is not JSON"),)) from None
+    if isinstance(found, dict):
+        found = found.get("data")
+    if not isinstance(found, list):
+        raise Invalid("The body must be a list of entries.", errors=(FieldError("", "must be a list"),))
+    return [{k: v for k, v in row.items() if k in FIELDS} if isinstance(row, dict) else row for row in found]
+
+
+def _csv(text: str) -> list[Any]:
+    try:
+        reader = csv.DictReader(io.StringIO(text), strict=True)
+        names = [(name or "").strip().lower() for name in reader.fieldnames or []]
+        reader.fieldnames = names
+        if missing := {"question", "answer"} - set(names):
+            raise Invalid(
+                f"The heading row lacks {' and '.join(sorted(missing))}. It must name question and answer, "
+                "and may name variants, collection and language.",
+                errors=tuple(FieldError(f"/{name}", "column is missing") for name in sorted(missing)),
+            )
+        return [_row(row) for row in reader]
+    except csv.Error as error:
+        raise Invalid(f"The CSV cannot be read: {error}.") from None
+
+
+def _row(row: dict[str, Any]) -> dict[str, Any]:
+    made: dict[str, Any] = {name: (row.get(name) or "").strip() for name in FIELDS}
+    made["variants"] = [v.strip() for v in made["variants"].replace("\n", "|").split("|") if v.strip()]
+    return {name: value for name, value in made.items() if value}

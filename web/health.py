@@ -1,0 +1,61 @@
+"""/livez and /readyz. Neither ever depends on Tika or on the model."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from typing import TYPE_CHECKING
+
+from flask import Flask, Response
+
+from kb.errors import KbError
+from web import doors, sse
+from web.doors import Policy
+
+if TYPE_CHECKING:
+    from kb.app import Kb
+
+LEAST_FREE = 64 * 2**20  # bytes
+
+
+def install(app: Flask, kb: Kb) -> None:
+    """Add both routes; they take no credentials and tell nothing but yes or no, and why not."""
+
+    def livez() -> Response:
+        return _say(200, {"status": "alive"})
+
+    def readyz() -> Response:
+        checks = {"database": _writable(kb), "index": _caught_up(kb), "disk": _space(kb)}
+        if sse.stopping.is_set():
+            checks["server"] = "is stopping"
+        bad = {name: why for name, why in checks.items() if why}
+        if bad:
+            return _say(503, {"status": "not ready", **bad})
+        return _say(200, {"status": "ready"})
+
+    doors.route(app, "/livez", Policy("open"), livez, methods=("GET",), name="livez")
+    doors.route(app, "/readyz", Policy("open"), readyz, methods=("GET",), name="readyz")
+
+
+def _say(status: int, what: dict[str, str]) -> Response:
+    return Response(json.dumps(what), status, mimetype="application/json")
+
+
+def _writable(kb: Kb) -> str:
+    try:
+        with kb.db.write():
+            return ""  # a write transaction was given; nothing to write in it
+    except KbError as error:
+        return error.title
+
+
+def _caught_up(kb: Kb) -> str:
+    try:
+        kb.index.refresh()
+    except KbError as error:
+        return error.title
+    return ""
+
+
+def _space(kb: Kb) -> str:
+    return "" if shutil.disk_usage(kb.settings.data).free > LEAST_FREE else "the disk is nearly full"

@@ -1,0 +1,29 @@
+"""Pages for people: sign-in, chat, documents, administration, and the pages that explain the API."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from flask import Flask, g
+from markupsafe import Markup
+
+from web.pages import admin, chat, documents, explain, sign_in
+
+if TYPE_CHECKING:
+    from kb.app import Kb
+
+
+def install(app: Flask, kb: Kb) -> None:
+    """Add every page."""
+    for room in (sign_in, chat, documents, admin, explain):
+        room.install(app, kb)
+
+    def icon(name: str) -> Markup:
+        return Markup('<svg class="icon" aria-hidden="true"><use href="#i-{}"></use></svg>').format(name)
+
+    app.jinja_env.globals["icon"] = icon
+
+    @app.context_processor
+    def person() -> dict[str, object]:
+        """Who is signed in, for the head of every page; None on pages before sign-in."""
+        return {"me": g.get("principal")}

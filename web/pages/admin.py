@@ -1,0 +1,191 @@
+"""Pages for curators and admins, and the calls they make. Small for now, but real."""
+
+from __future__ import annotations
+
+import secrets
+from typing import TYPE_CHECKING, Any
+
+from flask import Flask, Response, make_response, render_template
+from pydantic import Field
+
+from kb.errors import FieldError, Invalid
+from kb.types import SCOPES, Role
+from web import doors
+from web.doors import Policy
+from web.endpoints import endpoint, reply
+from web.schemas import Name, Names, Paging, Strict
+from web.shapes import iso
+from web.status import status
+
+if TYPE_CHECKING:
+    from kb.app import Kb
+    from kb.types import Principal
+
+PAGES = (
+    ("/faq", "faq", "documents:read", "faq.html"),
+    ("/admin", "admin", "admin", "admin_status.html"),
+    ("/admin/users", "admin.users", "admin", "admin_users.html"),
+    ("/admin/keys", "admin.keys", "admin", "admin_keys.html"),
+    ("/admin/unanswered", "admin.unanswered", "faq:write", "admin_unanswered.html"),
+)
+
+
+def install(app: Flask, kb: Kb) -> None:
+    """Add the pages; their rows come through the calls below."""
+    for rule, name, scope, template in PAGES:
+        doors.route(app, rule, Policy("page", scope), _page(kb, template), methods=("GET",), name=name)
+
+
+def _page(kb: Kb, template: str) -> Any:
+    def view() -> Response:
+        collections = kb.collections.list(doors.principal())
+        return make_response(render_template(template, collections=collections, scopes=SCOPES))
+
+    return view
+
+
+class UserIn(Strict):
+    """A new account; its first password is made here and shown once."""
+
+    email: Name
+    name: Name
+    role: Role
+
+
+class UserPatch(Strict):
+    """What to change of an account. password true: make a new one and show it once."""
+
+    role: Role | None = None
+    disabled: bool | None = None
+    password: bool | None = None
+
+
+class KeyIn(Strict):
+    """A new API key. collections None: all of them, now and later."""
+
+    name: Name
+    scopes: Names
+    collections: Names | None = None
+
+
+class GrantIn(Strict):
+    """Who may use a collection. permission none: nobody of these any more."""
+
+    subject_kind: str = Field(pattern="^(user|group|everyone)$")
+    subject_id: str = Field("", max_length=100)
+    permission: str = Field(pattern="^(read|write|none)$")
+
+
+def _call(method: Any, path: str, scope: str = "admin", **rest: Any) -> Any:
+    return endpoint(method, path, scope=scope, tag="Pages", rest=False, **rest)
+
+
+@_call("GET", "/status")
+def system_status(kb: Kb, principal: Principal) -> Response:
+    """How the system is doing."""
+    return reply(status(kb, principal))
+
+
+@_call("GET", "/users")
+def list_users(kb: Kb, principal: Principal) -> Response:
+    """All accounts."""
+    rows = [
+        {
+            "id": user.id,
+            "email": user.email,
+            "name": user.name,
+            "role": user.role,
+            "disabled": user.disabled,
+            "created_at": iso(user.created_at),
+        }
+        for user in kb.users.list(principal=principal)
+    ]
+    return reply({"data": rows, "next": None})
+
+
+@_call("POST", "/users", body=UserIn)
+def create_user(kb: Kb, principal: Principal, *, body: UserIn) -> Response:
+    """Create an account."""
+    password = secrets.token_urlsafe(12)
+    user = kb.users.create(body.email, body.name, body.role, password, principal=principal)
+    return reply({"id": user.id, "email": user.email, "password": password}, 201)
+
+
+@_call("PATCH", "/users/{id}", body=UserPatch)
+def change_user(kb: Kb, principal: Principal, *, id: str, body: UserPatch) -> Response:
+    """Change a role, close or open an account, or give it a new password."""
+    shown: dict[str, Any] = {"id": id}
+    if body.role is not None:
+        kb.users.set_role(id, body.role, principal=principal)
+    if body.disabled is not None:
+        kb.users.disable(id, principal=principal, disabled=body.disabled)
+    if body.password:
+        shown["password"] = secrets.token_urlsafe(12)
+        kb.users.set_password(id, shown["password"], principal=principal)
+    return reply(shown)
+
+
+@_call("GET", "/keys")
+def list_keys(kb: Kb, principal: Principal) -> Response:
+    """All API keys, without their secrets."""
+    rows = [
+        {
+            "id": key.id,
+            "name": key.name,
+            "scopes": key.scopes,
+            "collections": key.collections,
+            "created_at": iso(key.created_at),
+            "last_used_at": iso(key.last_used_at) if key.last_used_at else None,
+            "revoked": key.revoked,
+        }
+        for key in kb.keys.list(principal=principal)
+    ]
+    return reply({"data": rows, "next": None})
+
+
+@_call("POST", "/keys", body=KeyIn)
+def create_key(kb: Kb, principal: Principal, *, body: KeyIn) -> Response:
+    """Create an API key; it is shown once."""
+    if unknown := set(body.scopes) - set(SCOPES):
+        raise Invalid(
+            f"Unknown scope: {sorted(unknown)[0]}.", errors=(FieldError("/scopes", "unknown scope"),)
+        )
+    id_, token = kb.keys.create(body.name, body.scopes, body.collections, principal=principal)
+    return reply({"id": id_, "key": token}, 201)
+
+
+@_call("DELETE", "/keys/{id}")
+def revoke_key(kb: Kb, principal: Principal, *, id: str) -> Response:
+    """Revoke an API key at once."""
+    kb.keys.revoke(id, principal=principal)
+    return reply(None)
+
+
+@_call("GET", "/unanswered", "faq:write", query=Paging)
+def unanswered(kb: Kb, principal: Principal, *, query: Paging) -> Response:
+    """Questions that found no answer."""
+    rows, following = kb.conversations.unanswered(principal, query.cursor, query.limit)
+    data = [
+        {"id": row.id, "question": row.question, "tier": row.tier, "created_at": iso(row.created_at)}
+        for row in rows
+    ]
+    return reply({"data": data, "next": following})
+
+
+@_call("GET", "/collections/{name}/grants")
+def list_grants(kb: Kb, principal: Principal, *, name: str) -> Response:
+    """Who may use a collection."""
+    rows = kb.collections.grants(principal, name)
+    return reply(
+        {"data": [{"subject_kind": k, "subject_id": s, "permission": p} for k, s, p in rows], "next": None}
+    )
+
+
+@_call("POST", "/collections/{name}/grants", body=GrantIn)
+def set_grant(kb: Kb, principal: Principal, *, name: str, body: GrantIn) -> Response:
+    """Let somebody read or write a collection, or no longer."""
+    if body.permission == "none":
+        kb.collections.revoke(name, body.subject_kind, body.subject_id, principal=principal)
+    else:
+        kb.collections.grant(name, body.subject_kind, body.subject_id, body.permission, principal=principal)
+    return reply(None)

@@ -1,0 +1,53 @@
+"""Pages that explain: the API's document and its reference, and every kind of problem."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from flask import Flask, Response, make_response, render_template
+from werkzeug.exceptions import NotFound as NothingHere
+
+from web import doors
+from web.doors import Policy
+from web.problems import KINDS
+
+if TYPE_CHECKING:
+    from kb.app import Kb
+
+
+def install(app: Flask, kb: Kb) -> None:
+    """Add /api/v1/openapi.json, /api/docs and /problems/<slug>. All are public: they tell nothing of the data."""
+    from web.openapi import document
+
+    def openapi() -> Response:
+        return Response(json.dumps(document(), indent=1), mimetype="application/json")
+
+    def reference() -> Response:
+        return make_response(render_template("api.html", api=document(), resolve=_resolver(document())))
+
+    def problem(slug: str) -> Response:
+        if slug not in KINDS:
+            raise NothingHere
+        return make_response(render_template("problem_kind.html", slug=slug, kind=KINDS[slug]))
+
+    def problems() -> Response:
+        return make_response(render_template("problem_kinds.html", kinds=KINDS))
+
+    for rule, view, name in (
+        ("/api/v1/openapi.json", openapi, "openapi"),
+        ("/api/docs", reference, "reference"),
+        ("/problems/<slug>", problem, "problem"),
+        ("/problems/", problems, "problems"),
+    ):
+        doors.route(app, rule, Policy("open"), view, methods=("GET",), name=name)
+
+
+def _resolver(document: dict[str, Any]) -> Any:
+    """A function for the template: `#/components/schemas/Name` to (name, schema)."""
+
+    def resolve(shape: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+        name = shape.get("$ref", "").rsplit("/", 1)[-1]
+        return name, document["components"]["schemas"].get(name, shape)
+
+    return resolve

@@ -1,0 +1,223 @@
+"""Requests as the API accepts them: strict, bounded, unknown fields refused by name.
+
+Answers are in `shapes.py`. Field descriptions become the OpenAPI document.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from kb.types import Filters
+
+MAX_QUESTION = 4000
+
+
+def _clean(text: str) -> str:
+    """Text a database, a log and a model can hold: no NUL, no lone surrogates."""
+    if "\x00" in text:
+        raise ValueError("must not contain the NUL character")
+    if any("\ud800" <= char <= "\udfff" for char in text):
+        raise ValueError("must be valid Unicode: it contains half a surrogate pair")
+    return text
+
+
+def _filled(text: str) -> str:
+    if not text.strip():
+        raise ValueError("must not be empty")
+    return text
+
+
+def _utc(moment: datetime) -> datetime:
+    try:
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("is outside the years 1 to 9999") from None
+
+
+Text = Annotated[str, AfterValidator(_clean)]
+Short = Annotated[Text, Field(max_length=200)]
+Name = Annotated[Text, Field(min_length=1, max_length=200), AfterValidator(_filled)]
+Long = Annotated[Text, Field(min_length=1, max_length=20_000), AfterValidator(_filled)]
+Slug = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$", max_length=64)]
+Moment = Annotated[datetime, AfterValidator(_utc)]
+Question = Annotated[Text, Field(min_length=1, max_length=MAX_QUESTION), AfterValidator(_filled)]
+FaqQuestion = Annotated[Text, Field(min_length=1, max_length=2000), AfterValidator(_filled)]
+Language = Annotated[str, Field(pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$", max_length=35)]
+Names = Annotated[list[Name], Field(max_length=100)]
+
+
+class Strict(BaseModel):
+    """Refuses unknown fields; JSON types are not converted."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class FiltersIn(Strict):
+    """What a question may be narrowed to."""
+
+    source: Short | None = Field(None, description="Where documents came from, e.g. `upload`.")
+    type: Short | None = Field(None, description="Kind of file: `pdf`, `docx`, …")
+    language: Language | None = Field(None, description="Language of the document, e.g. `en` or `zh`.")
+    date_from: Moment | None = Field(
+        None, description="Not older than this (ISO 8601; UTC unless it says otherwise)."
+    )
+    date_to: Moment | None = Field(None, description="Not newer than this.")
+
+    def filters(self) -> Filters:
+        """As retrieval takes them."""
+        return Filters(self.source, self.type, self.language, self.date_from, self.date_to)
+
+
+class AskIn(Strict):
+    """A question to be answered."""
+
+    question: Question = Field(description="What is asked, in any language.")
+    collections: Names | None = Field(
+        None, description="Collections to look in; all readable ones if not given."
+    )
+    filters: FiltersIn | None = None
+    conversation_id: Short | None = Field(
+        None, description="Continue this conversation: follow-ups keep their subject."
+    )
+    ticket_id: Short | None = Field(
+        None, description="The caller's own reference, stored with the conversation."
+    )
+    audience: Literal["internal", "public"] = Field(
+        "internal", description="`public` keeps to public collections."
+    )
+    language: Language | None = Field(
+        None, description="Language to answer in; that of the question if not given."
+    )
+    deadline_ms: int | None = Field(
+        None,
+        ge=100,
+        le=600_000,
+        description="Answer within this time, by quoting if the model would be late.",
+    )
+
+
+class SearchIn(Strict):
+    """A question for which passages are wanted, not an answer."""
+
+    question: Question
+    collections: Names | None = None
+    filters: FiltersIn | None = None
+    audience: Literal["internal", "public"] = "internal"
+    limit: int = Field(10, ge=1, le=50, description="Passages returned at most.")
+
+
+class DocumentIn(Strict):
+    """The fields beside `file` of an upload (multipart/form-data)."""
+
+    collection: Name = Field("default", description="Collection the document belongs to.")
+    external_id: Annotated[Text, Field(max_length=500)] | None = Field(
+        None, description="The caller's own id. New bytes under the same id become a new revision."
+    )
+    title: Annotated[Text, Field(max_length=500)] | None = None
+    metadata: Annotated[Text, Field(max_length=20_000)] | None = Field(
+        None, description='A JSON object, e.g. `{"author": "Ada"}`.'
+    )
+
+
+class Paging(Strict):
+    """Every list: `limit` and the `cursor` that the page before gave as `next`."""
+
+    limit: int = Field(50, ge=1, le=200)
+    cursor: Short | None = Field(None, description="`next` of the page before.")
+
+
+class DocumentsQuery(Paging):
+    """Which documents to list."""
+
+    collection: Name | None = None
+    state: (
+        Literal["queued", "parsing", "embedding", "ready", "ready_with_warnings", "failed", "quarantined"]
+        | None
+    ) = None
+    q: Short | None = Field(None, description="Words of the title or the external id.")
+
+
+class RevisionQuery(Strict):
+    """Which revision; the one that answers if not given."""
+
+    revision: int | None = Field(None, ge=1, le=2**31 - 1)
+
+
+class CollectionIn(Strict):
+    """A new collection."""
+
+    name: Slug = Field(description="Short name used in requests: a-z, 0-9, dot, dash, underscore.")
+    title: Name | None = Field(None, description="What people see; the name if not given.")
+    audience: Literal["internal", "public"] = "internal"
+    everyone: bool = Field(False, description="Let everyone who signs in read it.")
+
+
+class FaqQuery(Paging):
+    """Which entries to list."""
+
+    collection: Name | None = None
+    q: Short | None = None
+
+
+class FaqIn(Strict):
+    """A curated question and its answer, which is given verbatim."""
+
+    question: FaqQuestion
+    variants: Annotated[list[FaqQuestion], Field(max_length=99)] = Field(
+        default_factory=list, description="Other wordings of the same question."
+    )
+    answer: Long
+    collection: Name = "default"
+    language: Language | None = None
+
+
+class FaqPatch(Strict):
+    """Fields to change; those left out stay."""
+
+    question: FaqQuestion | None = None
+    variants: Annotated[list[FaqQuestion], Field(max_length=99)] | None = None
+    answer: Long | None = None
+    collection: Name | None = None
+    language: Language | None = None
+
+
+class ImportQuery(Strict):
+    """Where rows go that name no collection."""
+
+    collection: Name | None = None
+
+
+class FeedbackIn(Strict):
+    """What a reader thought of an answer."""
+
+    rating: Literal["up", "down"]
+    reason: Short | None = Field(
+        None, description="For example: wrong, incomplete, outdated, not_what_i_asked."
+    )
+    comment: Annotated[Text, Field(max_length=4000)] | None = None
+
+
+def metadata_of(raw: str | None) -> dict[str, Any] | None:
+    """The upload's `metadata` field; Invalid if it is not a JSON object."""
+    import json
+
+    from kb.errors import FieldError, Invalid
+
+    if not raw:
+        return None
+    try:
+        found = json.loads(raw)
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict):
+        raise Invalid(
+            "`metadata` must be a JSON object.", errors=(FieldError("/metadata", "is not a JSON object"),)
+        )
+    try:
+        _clean(json.dumps(found, ensure_ascii=False))
+    except ValueError as error:
+        raise Invalid("`metadata` cannot be stored.", errors=(FieldError("/metadata", str(error)),)) from None
+    return found

@@ -1,0 +1,85 @@
+"""The web server: gunicorn with threads, one process, so that indexes and rate limits exist once.
+
+A stream holds a thread for as long as its answer takes, so there are threads for all that the model's
+queue may hold, and some more for everything else. On SIGTERM no new requests are taken, streams end
+with an `error` event that says so, and the rest has GRACE_S to finish.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import Any
+
+from gunicorn.app.base import BaseApplication
+from gunicorn.workers.gthread import ThreadWorker
+
+from kb.access.local import open_door
+from kb.app import build
+from kb.errors import KbError
+from kb.settings import Settings
+from web import create_app, sse
+
+SPARE_THREADS = 16
+GRACE_S = 25
+KEEP_ALIVE_S = 15
+
+
+class Worker(ThreadWorker):  # type: ignore[misc]
+    """gunicorn's threaded worker, which also tells streams to end when it is told to stop."""
+
+    def handle_exit(self, sig: int, frame: Any) -> None:
+        """SIGTERM."""
+        sse.stopping.flag = True
+        super().handle_exit(sig, frame)
+
+
+class Server(BaseApplication):  # type: ignore[misc]
+    """The application is made in the worker, after the fork: threads and connections do not survive one."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        super().__init__()
+
+    def load_config(self) -> None:
+        """Everything gunicorn needs to know; no files or flags of its own are read."""
+        settings = self.settings
+        for name, value in {
+            "bind": f"[{settings.host}]:{settings.port}"
+            if ":" in settings.host
+            else f"{settings.host}:{settings.port}",
+            "workers": 1,
+            "worker_class": Worker,
+            "threads": SPARE_THREADS + settings.llm_concurrency + settings.llm_queue,
+            "worker_connections": 4000,
+            "timeout": 60,  # the worker's own heartbeat, not a limit on requests
+            "graceful_timeout": GRACE_S,
+            "keepalive": KEEP_ALIVE_S,
+            "limit_request_line": 8190,
+            "limit_request_field_size": 8190,
+            "loglevel": "warning",
+            "proc_name": "kb-web",
+            "control_socket_disable": True,
+        }.items():
+            self.cfg.set(name, value)
+
+    def load(self) -> Any:
+        """The WSGI application."""
+        logging.captureWarnings(True)
+        try:
+            self.settings.data.mkdir(parents=True, exist_ok=True)
+            kb = build(self.settings)
+            door = open_door(self.settings.data, address(self.settings))
+            app = create_app(kb, door)
+            kb.index.refresh()  # encoder and indexes are loaded before the first question
+        except KbError as error:
+            print(f"kb serve: {error.detail}", file=sys.stderr, flush=True)
+            raise SystemExit(1) from None
+        print(f"kb is at {address(self.settings)}", flush=True)
+        return app
+
+
+def address(settings: Settings) -> str:
+    """Where this machine reaches the server."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(settings.host, settings.host)
+    return f"http://{f'[{host}]' if ':' in host and not host.startswith('[') else host}:{settings.port}"

@@ -1,0 +1,146 @@
+"""Server-sent events: the answer as it is made, kept alive by comments, stopped when the reader goes.
+
+The asker runs in a thread of its own, so that this one can notice a closed connection within
+`WATCH_S`, say that it is still there every `HEARTBEAT_S`, and stop when the server stops.
+"""
+
+from __future__ import annotations
+
+import json
+import queue
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from flask import Response, request
+
+from kb.errors import Unavailable
+from kb.types import Event
+
+if TYPE_CHECKING:
+    from kb.app import Kb
+    from kb.types import Principal, Question
+
+WATCH_S = 0.2
+HEARTBEAT_S = 5.0
+
+
+class Stopping:
+    """Whether the server is ending. A bare flag, because a signal handler must not wait for a lock."""
+
+    flag = False
+
+    def is_set(self) -> bool:
+        """Whether it is."""
+        return self.flag
+
+
+stopping = Stopping()
+
+
+class Gone(Exception):
+    """The reader closed the connection; nobody waits for the answer any more."""
+
+
+def encode(kind: str, data: Any) -> str:
+    """One event on the wire. JSON has no line breaks of its own, so one data line is enough."""
+    return f"event: {kind}\ndata: {json.dumps(data, ensure_ascii=False)}\n\n"
+
+
+def answering(
+    kb: Kb, principal: Principal, question: Question, present: Callable[[], bool]
+) -> Iterator[Event | None]:
+    """The asker's events; None whenever nothing happened for HEARTBEAT_S. Gone when the reader left.
+
+    present: whether the reader is still connected.
+    """
+    events: queue.Queue[Event | BaseException | None] = queue.Queue(maxsize=256)
+    cancel = threading.Event()
+
+    def put(item: Event | BaseException | None) -> bool:
+        while not cancel.is_set():
+            try:
+                events.put(item, timeout=WATCH_S)
+                return True
+            except queue.Full:
+                continue
+        return False
+
+    def work() -> None:
+        made = kb.asker.ask(principal, question, cancel=cancel)
+        try:
+            for event in made:
+                if not put(event):
+                    return
+            put(None)
+        except BaseException as error:  # handed over to the thread that answers the request
+            put(error)
+        finally:
+            close = getattr(made, "close", None)
+            if close is not None:
+                close()  # closes the model's socket
+
+    threading.Thread(target=work, name="answer", daemon=True).start()
+    quiet_since = time.monotonic()
+    try:
+        while True:
+            try:
+                item = events.get(timeout=WATCH_S)
+            except queue.Empty:
+                if not present():
+                    raise Gone from None
+                if stopping.is_set():
+                    raise Unavailable(
+                        "kb is restarting. Ask again in a few seconds.", slug="shutting-down"
+                    ) from None
+                if time.monotonic() - quiet_since >= HEARTBEAT_S:
+                    quiet_since = time.monotonic()
+                    yield None
+                continue
+            quiet_since = time.monotonic()
+            if item is None:
+                return
+            if isinstance(item, BaseException):
+                raise item
+            yield item
+    finally:
+        cancel.set()
+
+
+def reader_present() -> Callable[[], bool]:
+    """A check whether the client of this request is still connected; made inside the request."""
+    sock: socket.socket | None = request.environ.get("gunicorn.socket")
+    if sock is None:
+        return lambda: True
+
+    def present() -> bool:
+        try:
+            return bool(sock.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT))
+        except BlockingIOError:
+            return True  # nothing to read, nothing closed
+        except OSError:
+            return False
+
+    return present
+
+
+def stream(pieces: Iterator[str]) -> Response:
+    """An event stream that no proxy holds back."""
+    response = Response(pieces, mimetype="text/event-stream")
+    response.headers["X-Accel-Buffering"] = "no"
+    response.headers["Cache-Control"] = "no-store, no-transform"
+    return response
+
+
+def replay(answer: dict[str, Any]) -> Response:
+    """A finished answer as the stream it would have been."""
+
+    def pieces() -> Iterator[str]:
+        yield encode("sources", {"passages": answer["passages"]})
+        yield encode("token", {"text": answer["text"]})
+        yield encode("citations", {"citations": answer["citations"]})
+        yield encode("done", answer)
+
+    return stream(pieces())

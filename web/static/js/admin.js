@@ -1,0 +1,110 @@
+// The administration pages; each part runs on the page that has its elements.
+import { call, day, el, icon, toast, withQuery } from "/static/js/ui.js";
+
+const $ = (id) => document.getElementById(id);
+const attempt = async (act) => { try { return await act(); } catch (error) { toast(error.message); return null; } };
+
+function secret(text, value) {
+  $("secret").replaceChildren(el("p", {}, text), el("code", {}, value), el("p", { className: "hint" }, "It is shown only now. Copy it before you leave this page."));
+  $("secret").hidden = false;
+}
+
+// status
+
+function tile(title, big, ...lines) {
+  return el("section", { className: "card tile" }, el("h2", {}, title), el("p", { className: "big" }, big), lines.filter(Boolean).map((line) => el("p", { className: "hint" }, line)));
+}
+
+const sum = (counts) => Object.values(counts).reduce((a, b) => a + b, 0);
+const listed = (counts) => Object.entries(counts).map(([name, n]) => `${n} ${name.replaceAll("_", " ")}`).join(", ");
+
+async function status() {
+  const s = await attempt(() => call("GET", "/status"));
+  if (s) {
+    const model = s.model.configured ? (s.model.available ? "Answering" : "Not answering") : "None";
+    $("status").replaceChildren(
+      tile("Documents", String(sum(s.documents)), listed(s.documents), `in ${s.collections} collection${s.collections === 1 ? "" : "s"}`),
+      tile("Queue", String((s.jobs.queued || 0) + (s.jobs.leased || 0)), listed(s.jobs)),
+      tile("Language model", model, s.model.name, s.model.note),
+      tile("Search index", s.index.ready ? "Ready" : "Not ready", `Encoder ${s.encoder}`, s.index.note),
+      tile("Disk", `${s.disk.free_gb} GB free`, `of ${s.disk.total_gb} GB`),
+      tile("Version", s.version));
+  }
+  setTimeout(status, 5000);
+}
+
+// people
+
+async function users() {
+  const found = await attempt(() => call("GET", "/users"));
+  if (!found) return;
+  $("users").tBodies[0].replaceChildren(...found.data.map((user) => {
+    const change = (body, done) => attempt(async () => { const answer = await call("PATCH", `/users/${user.id}`, body); done?.(answer); users(); });
+    const role = el("select", { "aria-label": `Role of ${user.name}`, onchange: (event) => change({ role: event.target.value }) },
+      ["reader", "editor", "curator", "admin"].map((name) => el("option", { value: name, selected: name === user.role }, name)));
+    return el("tr", {}, el("td", {}, user.name, " ", user.disabled && el("span", { className: "tag bad" }, "closed")), el("td", {}, user.email), el("td", {}, role), el("td", {}, day(user.created_at)),
+      el("td", {}, el("span", { className: "actions" },
+        el("button", { type: "button", onclick: () => confirm(`Give ${user.name} a new password? The present one ends.`) && change({ password: true }, (a) => secret(`New password of ${user.email}:`, a.password)) }, "New password"),
+        el("button", { type: "button", className: "danger", onclick: () => change({ disabled: !user.disabled }) }, user.disabled ? "Open" : "Close"))));
+  }));
+}
+
+// keys
+
+async function keys() {
+  const found = await attempt(() => call("GET", "/keys"));
+  if (!found) return;
+  $("keys").tBodies[0].replaceChildren(...found.data.map((key) => {
+    const revoke = () => confirm(`Revoke “${key.name}”? Programs that use it stop working at once.`) && attempt(async () => { await call("DELETE", `/keys/${key.id}`); keys(); });
+    return el("tr", {}, el("td", {}, key.name), el("td", {}, key.scopes.join(", ")), el("td", {}, key.collections ? key.collections.join(", ") || "none" : "all"),
+      el("td", {}, key.last_used_at ? day(key.last_used_at) : "never"),
+      el("td", {}, key.revoked ? el("span", { className: "tag bad" }, "revoked") : el("button", { type: "button", className: "danger", onclick: revoke }, icon("trash"), "Revoke")));
+  }));
+  if (!found.data.length) $("keys").tBodies[0].append(el("tr", {}, el("td", { colSpan: 5, className: "hint" }, "No keys yet.")));
+}
+
+// unanswered
+
+let next = null;
+async function unanswered(more = false) {
+  const found = await attempt(() => call("GET", withQuery("/unanswered", { cursor: more ? next : null })));
+  if (!found) return;
+  const body = $("unanswered").tBodies[0];
+  body.append(...found.data.map((row) => el("tr", {}, el("td", {}, row.question), el("td", {}, day(row.created_at)),
+    el("td", {}, el("a", { className: "button", href: `/faq?question=${encodeURIComponent(row.question)}` }, icon("plus"), "FAQ entry")))));
+  if (!body.children.length) body.append(el("tr", {}, el("td", { colSpan: 3, className: "hint" }, "Every question so far found an answer.")));
+  next = found.next;
+  $("more").hidden = !next;
+}
+
+if ($("status")) status();
+if ($("users")) {
+  users();
+  $("user-form").addEventListener("submit", (event) => {
+    event.preventDefault();
+    attempt(async () => {
+      const made = await call("POST", "/users", Object.fromEntries(new FormData(event.target)));
+      secret(`First password of ${made.email}:`, made.password);
+      event.target.reset();
+      users();
+    });
+  });
+}
+if ($("keys")) {
+  keys();
+  $("key-form").addEventListener("submit", (event) => {
+    event.preventDefault();
+    const fields = new FormData(event.target);
+    const collections = fields.getAll("collections");
+    attempt(async () => {
+      const made = await call("POST", "/keys", { name: fields.get("name"), scopes: fields.getAll("scopes"), collections: collections.length ? collections : null });
+      secret("The new key:", made.key);
+      event.target.reset();
+      keys();
+    });
+  });
+}
+if ($("unanswered")) {
+  unanswered();
+  $("more").addEventListener("click", () => unanswered(true));
+}

@@ -1,0 +1,59 @@
+// The side panel: the passage behind a citation, marked in the text around it.
+import { call, el } from "/static/js/ui.js";
+
+const grid = document.getElementById("grid");
+const panel = document.getElementById("evidence");
+const text = document.getElementById("evidence-text");
+let opener = null;
+
+/** `quote` marked inside `passage`, however its white space differs. */
+function marked(passage, quote) {
+  const words = quote.trim().split(/\s+/).map((word) => word.replace(/[.*+?^${}()|[\]\\]/g, "\\$&"));
+  const found = quote.trim() ? new RegExp(words.join("\\s*")).exec(passage) : null;
+  if (!found) return [el("mark", {}, passage)];
+  const after = found.index + found[0].length;
+  return [passage.slice(0, found.index), el("mark", {}, found[0]), passage.slice(after)];
+}
+
+/** Show a citation (or a passage, which has no quote). `from` gets the focus back on closing. */
+export async function openEvidence(source, passage, from) {
+  document.querySelectorAll("[aria-current=true]").forEach((node) => node.removeAttribute("aria-current"));
+  from?.setAttribute("aria-current", "true");
+  opener = from;
+  const id = encodeURIComponent(source.document_id);
+  const place = { revision: source.revision, start: passage?.start, end: passage?.end };
+  const query = new URLSearchParams(Object.entries(place).filter(([, value]) => value !== undefined && value !== null));
+  document.getElementById("evidence-title").textContent = source.title;
+  document.getElementById("evidence-where").textContent = [source.page && `Page ${source.page}`, source.heading].filter(Boolean).join(" · ");
+  const isDocument = !source.document_id.startsWith("faq_"); // FAQ answers cite their entry
+  document.getElementById("evidence-open").href = isDocument ? `/documents/${id}?${query}#passage` : source.url;
+  const file = document.getElementById("evidence-file");
+  file.href = `/app/documents/${id}/content`;
+  file.hidden = !isDocument;
+  const quote = source.quote || "";
+  text.replaceChildren(el("span", { className: "passage" }, marked(passage?.text || quote, quote)));
+  panel.hidden = false;
+  grid.classList.add("with-evidence");
+  document.getElementById("evidence-title").focus({ preventScroll: true });
+  if (!isDocument || !passage || !(passage.end > passage.start)) return;
+  try {
+    const found = await call("GET", `/documents/${id}/excerpt?${query}`);
+    const shown = el("span", { className: "passage" }, quote ? marked(found.passage, quote) : el("mark", {}, found.passage));
+    text.replaceChildren(found.before && `…${found.before}`, shown, found.after && `${found.after}…`);
+    const mark = text.querySelector("mark");
+    text.scrollTop = Math.max(0, mark.offsetTop - text.offsetTop - text.clientHeight / 3);
+  } catch {
+    text.append(el("p", { className: "hint" }, "The document has changed or was removed since; this is the passage as it was quoted."));
+  }
+}
+
+export function closeEvidence() {
+  if (panel.hidden) return;
+  panel.hidden = true;
+  grid.classList.remove("with-evidence");
+  opener?.removeAttribute("aria-current");
+  opener?.focus();
+}
+
+document.getElementById("evidence-close").addEventListener("click", closeEvidence);
+document.addEventListener("keydown", (event) => { if (event.key === "Escape") closeEvidence(); });

@@ -1,0 +1,23 @@
+// The menu on phones: one button opens and closes the drawer; Escape and a choice close it.
+const button = document.getElementById("menu");
+const drawer = document.getElementById("drawer");
+
+function show(open) {
+  button.setAttribute("aria-expanded", String(open));
+  button.setAttribute("aria-label", open ? "Close menu" : "Open menu");
+  if (drawer.classList.contains("side")) drawer.classList.toggle("open", open);
+  else drawer.hidden = !open;
+  if (open) drawer.querySelector("a")?.focus();
+}
+
+if (button && drawer) {
+  const isOpen = () => button.getAttribute("aria-expanded") === "true";
+  button.addEventListener("click", () => show(!isOpen()));
+  drawer.addEventListener("click", (event) => { if (event.target.closest("a")) show(false); });
+  document.addEventListener("keydown", (event) => {
+    if (event.key === "Escape" && isOpen()) { show(false); button.focus(); }
+  });
+  document.addEventListener("click", (event) => {
+    if (isOpen() && !drawer.contains(event.target) && !button.contains(event.target)) show(false);
+  });
+}

@@ -1,0 +1,88 @@
+// Small pieces every page uses: building elements (never from HTML text), icons, calls, messages.
+
+/** An element with properties and children. Strings become text, so nothing here can become markup. */
+export function el(tag, properties = {}, ...children) {
+  const node = document.createElement(tag);
+  for (const [name, value] of Object.entries(properties)) {
+    if (value === null || value === undefined || value === false) continue;
+    if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
+    else if (name in node && name !== "list") node[name] = value;
+    else node.setAttribute(name, value === true ? "" : value);
+  }
+  node.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== false));
+  return node;
+}
+
+/** An icon of the page's sprite. */
+export function icon(name) {
+  const space = "http://www.w3.org/2000/svg";
+  const svg = document.createElementNS(space, "svg");
+  svg.setAttribute("class", "icon");
+  svg.setAttribute("aria-hidden", "true");
+  const use = document.createElementNS(space, "use");
+  use.setAttribute("href", `#i-${name}`);
+  svg.append(use);
+  return svg;
+}
+
+/** A message that goes away by itself and is read aloud. */
+export function toast(text) {
+  const shown = el("div", { className: "toast" }, text);
+  document.getElementById("toasts").append(shown);
+  setTimeout(() => shown.remove(), 6000);
+}
+
+/** What the server said was wrong. */
+export class Problem extends Error {
+  constructor(problem, status) {
+    const fields = (problem.errors || []).map((e) => `${e.pointer.replace(/^\//, "")}: ${e.detail}`).join("; ");
+    super([problem.detail || problem.title || `The server answered ${status}.`, fields].filter(Boolean).join(" "));
+    this.status = status;
+    this.slug = (problem.type || "").split("/").pop();
+  }
+}
+
+/** The problem in a response that failed. */
+export async function problemOf(response) {
+  const found = await response.json().catch(() => ({}));
+  if (response.status === 401) location.assign(`/login?next=${encodeURIComponent(location.pathname)}`);
+  return new Problem(found, response.status);
+}
+
+/** A JSON call to the server; throws a Problem when it is refused. */
+export async function call(method, path, body) {
+  const options = { method, headers: { Accept: "application/json" } };
+  if (body !== undefined) {
+    options.headers["Content-Type"] = "application/json";
+    options.body = JSON.stringify(body);
+  }
+  let response;
+  try {
+    response = await fetch(`/app${path}`, options);
+  } catch {
+    throw new Problem({ detail: "The server cannot be reached. Check the network and try again." }, 0);
+  }
+  if (!response.ok) throw await problemOf(response);
+  return response.status === 204 ? null : response.json();
+}
+
+/** `path` with those parameters that have a value. */
+export function withQuery(path, parameters) {
+  const query = new URLSearchParams(Object.entries(parameters).filter(([, value]) => value));
+  return query.size ? `${path}?${query}` : path;
+}
+
+export const day = (iso) => new Date(iso).toLocaleDateString(undefined, { day: "numeric", month: "short", year: "numeric" });
+
+export function size(bytes) {
+  const units = ["B", "KB", "MB", "GB"];
+  let n = bytes, u = 0;
+  while (n >= 1000 && u < units.length - 1) { n /= 1000; u += 1; }
+  return `${n < 10 && u > 0 ? n.toFixed(1) : Math.round(n)} ${units[u]}`;
+}
+
+/** `act` once things have been quiet for a moment. */
+export function calm(act, ms = 250) {
+  let timer;
+  return (...given) => { clearTimeout(timer); timer = setTimeout(() => act(...given), ms); };
+}
