@@ -62,7 +62,7 @@ def pdf(source: str) -> bytes:
     def table(block: Block) -> Table:
         rows = [[Paragraph(_escape(value), cell) for value in row] for row in block.rows]
         longest = [max(len(row[x]) for row in block.rows) for x in range(len(block.rows[0]))]
-        share = [max(n, sum(longest) / 6) for n in longest]
+        share = [max(n, sum(longest) / 5) for n in longest]
         widths = [(width - 2 * margin) * n / sum(share) for n in share]
         grid = [
             ("GRID", (0, 0), (-1, -1), 0.4, colors.grey),
