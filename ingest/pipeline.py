@@ -7,23 +7,24 @@ one after the other, saying how far it is.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ingest import clean, language, layout, plain, pregate, sniff, split
-from ingest.blocks import Block, Extract
+from ingest import clean, language, layout, plain, pregate, sniff, split, strict
+from ingest.blocks import Extract
 from ingest.outcome import Unreadable
 from ingest.tika import Tika
 from kb.ports import Encoder
 from kb.settings import Settings
 from kb.types import Chunk, Parsed
 
-TEXT_FLOOR = 1_000_000
-TEXT_PER_BYTE = 20
+TEXT_FLOOR = 500_000
+TEXT_PER_BYTE = 5
+HEADLINED = frozenset({"md", "html", "docx", "doc", "odt", "rtf", "epub"})
 SLICE = 256
 NO_TIKA = "Reading {kind} files needs Java and the Tika server: run `make setup` (or python -m ingest.setup_tika), then retry."
 
@@ -56,7 +57,11 @@ def parse(path: Path, filename: str, settings: Settings, tika: Tika | None, *, o
         return plain.read(path, kind, limit)
     if tika is None:
         raise Unreadable(NO_TIKA.format(kind=kind.upper()))
-    return tika.parse(path, filename, kind, limit, ocr=ocr)
+    with strict.ordinary(path, kind) as readable:
+        extract = tika.parse(readable, kind, limit, ocr=ocr)
+    if ocr and extract.pages and 2 * len(extract.needs_ocr) < extract.pages:
+        return replace(extract, needs_ocr=())  # looked at, and blank: nothing to warn of in a text document
+    return extract
 
 
 def needs_tika(path: Path, filename: str) -> bool:
@@ -86,7 +91,7 @@ def finished(prepared: Prepared, embeddings: NDArray[np.float32]) -> Parsed:
         embeddings=embeddings,
         type=extract.type,
         language=language.detect(prepared.laid.text),
-        title=extract.title or _headline(extract.blocks),
+        title=extract.title or _headline(extract),
         pages=extract.pages,
         warnings=warnings,
         children=extract.children,
@@ -108,8 +113,9 @@ def ingest(
     yield finished(prepared, out)
 
 
-def _headline(blocks: Sequence[Block]) -> str | None:
-    """The first heading, where the document opens with one."""
-    return next(
-        (b.text[:300] for b in blocks[:3] if b.kind == "heading" and b.level == 1 and b.part is None), None
-    )
+def _headline(extract: Extract) -> str | None:
+    """The first heading, where the document opens with one. Sheets and slides open with their own names."""
+    if extract.type not in HEADLINED:
+        return None
+    first = (b for b in extract.blocks[:3] if b.kind == "heading" and b.level == 1 and b.part is None)
+    return next((block.text[:300] for block in first), None)

@@ -38,6 +38,8 @@ def read(path: Path, kind: str, limit: int) -> Extract:
         kept, cut = capped(found, limit)
     except (RecursionError, etree.LxmlError, csv.Error) as error:
         raise Unreadable(f"The {kind.upper()} file is damaged and cannot be read.") from error
+    if not kept and title:
+        kept = [Block(title)]
     warnings = [left_out(limit)] if cut or len(data) == room else []
     lost = sum(block.text.count("\ufffd") for block in kept)
     if lost > 20 and lost > REPLACED_SHARE * sum(len(block.text) for block in kept):

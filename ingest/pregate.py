@@ -13,6 +13,8 @@ MAX_RATIO, RATIO_FROM = 200, 256 * 2**20
 REFUSED = {
     "exe": "This is a program, not a document.",
     "sqlite": "This is a database file, not a document.",
+    "mobi": "MOBI e-books cannot be read. Convert it to EPUB and add it again.",
+    "azw3": "Kindle e-books cannot be read. Convert it to EPUB and add it again.",
     "empty": "The file is empty.",
     "bin": "The file holds neither text nor any known kind of document.",
 }

@@ -83,6 +83,8 @@ def kind_of(path: Path, filename: str) -> str:
         return "jpg" if magic == "jpeg" else magic
     if not is_text(head):
         return named if named and named not in PLAIN else "bin"
+    if b"<?mso-application" in head[:500] or b"schemas.microsoft.com/office/2006/xmlPackage" in head[:1000]:
+        return "wordxml"  # Office documents as one XML file: Tika knows their parts
     if named in PLAIN:
         return PLAIN[named]
     return named if named in MARKUP else _text_kind(head, named)

@@ -29,6 +29,7 @@ OLDEST = (3, 2, 3)  # before it: XML external entities through PDF forms (CVE-20
 MAX_ANSWER = 64 * 2**20
 BODY_S = 60.0  # Tika answers when it has finished: then the body comes at once
 RESTART_S = 15.0
+START_S = 60.0  # two JVMs on a busy machine
 BREAKER_S = 10.0
 
 CRASHED = "Reading this file crashed the parser, or took more memory than there is."
@@ -80,14 +81,14 @@ class Tika:
             return version
         return None
 
-    def parse(self, path: Path, filename: str, kind: str, limit: int, *, ocr: bool = False) -> Extract:
+    def parse(self, path: Path, kind: str, limit: int, *, ocr: bool = False) -> Extract:
         """Read one file; `limit` characters at most. Raises the outcomes named above."""
         if not self.available():
             raise ParserDown("Tika does not answer for now.")
         url = self._free.get()
         try:
             if not self._checked:
-                self._gate()
+                self.wait_ready()
             items = self._ask(url, path, kind, limit, ocr)
         except ParserDown:
             with self._lock:
@@ -97,8 +98,9 @@ class Tika:
             self._free.put(url)
         return tika_answer.extract(items, kind, limit)
 
-    def _gate(self) -> None:
-        end = time.monotonic() + RESTART_S
+    def wait_ready(self) -> None:
+        """Until it answers for the first time and is new enough. Raises ParserDown."""
+        end = time.monotonic() + START_S
         while self.version() is None:
             if time.monotonic() > end:
                 raise ParserDown("Tika does not answer.")

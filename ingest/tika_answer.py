@@ -23,7 +23,7 @@ Item = Mapping[str, Any]
 CONTROLS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
 SHEETS = frozenset({"xls", "xlsx", "xlsm", "xlsb", "ods", "xltx", "ole"})
 PAGED = frozenset({"pdf"})
-LITTLE = 20  # characters on a page: fewer, and the page is probably a picture
+LITTLE = 8  # letters on a page: fewer, and the page is probably a picture
 MAIL_HEADERS = (("From", "From"), ("To", "To"), ("Cc", "Cc"), ("Subject", "Subject"), ("Date", "Date"))
 EXTENSIONS = {
     "image/jpeg": "jpg", "image/png": "png", "image/tiff": "tif", "image/emf": "emf", "image/wmf": "wmf",
@@ -115,6 +115,18 @@ def _all_blocks(items: Sequence[Item], kind: str) -> Iterator[Block]:
                 yield from _mail_lines(item, part)
         seen_page = seen_page or any(block.page for block in found)
         yield from found if part is None else (_unpaged(block) for block in found)
+        yield from _aside(item, part)
+
+
+def _aside(item: Item, part: str | None) -> Iterator[Block]:
+    """What Tika keeps out of the text but people search for: who commented, where a file was embedded from."""
+    people = _first(item, "msoffice:comment-person-display-name")
+    if people:
+        yield Block(f"Comments by: {people}", "text", part=part)
+    origin = _value(item, "origResourceName")
+    names = origin if isinstance(origin, list) else [origin] if origin else []
+    if names and part is not None:
+        yield Block("\n".join(CONTROLS.sub("", str(name)) for name in names), "text", part=part)
 
 
 def _unpaged(block: Block) -> Block:
@@ -214,15 +226,20 @@ def _needs_ocr(
     items: Sequence[Item], blocks: Sequence[Block], kind: str, pages: int | None
 ) -> tuple[int, ...]:
     if kind in IMAGES:
-        return (0,) if characters([block for block in blocks if block.part is None]) < LITTLE else ()
+        return (0,) if sum(_letters(block.text) for block in blocks if block.part is None) < LITTLE else ()
     if kind in PAGED and pages:
         counts = [0] * (pages + 1)
         for block in blocks:
             if block.page and block.page <= pages:
-                counts[block.page] += len("".join(block.text.split()))
+                counts[block.page] += _letters(block.text)
         return tuple(page for page in range(1, pages + 1) if counts[page] < LITTLE)
     pictures = any(str(item.get("Content-Type", "")).startswith("image/") for item in items[1:])
-    return (0,) if pictures and characters(blocks) < LITTLE else ()
+    return (0,) if pictures and sum(_letters(block.text) for block in blocks) < LITTLE else ()
+
+
+def _letters(text: str) -> int:
+    """A page number alone is no text."""
+    return sum(character.isalpha() for character in text)
 
 
 def _warnings(top: Item, items: Sequence[Item], problem: str, cut: bool, limit: int) -> Iterator[str]:

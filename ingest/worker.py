@@ -14,7 +14,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,10 +70,11 @@ def tika_for(settings: Settings) -> Iterator[tuple[Tika | None, Callable[[], Non
 
 @dataclass
 class Worker:
-    """kb: the whole core. tika: None where there is none."""
+    """kb: the whole core. tika: None where there is none. ocr: whether pages without text are read as images."""
 
     kb: Kb
     tika: Tika | None
+    ocr: bool = field(default_factory=ocr.available)
 
     def __post_init__(self) -> None:
         self.holding = Holding(self.kb.jobs)
@@ -175,7 +176,7 @@ class Worker:
                     held.job,
                     parsed,
                     self.kb.encoder.name,
-                    ocr_available=ocr.available() and self.tika is not None,
+                    ocr_available=self.ocr and self.tika is not None,
                 )
                 break
             except Conflict:

@@ -140,6 +140,8 @@ class _Walker:
         )
 
     def enter(self, element: etree._Element, tag: str) -> Iterator[Block]:
+        if tag == "img" and (alt := (element.get("alt") or "").strip()):
+            self.buffer.append(f" {alt} ")
         if self.tables:
             if tag == "tr" and self.tables == 1:
                 self.rows.append([])
@@ -153,8 +155,6 @@ class _Walker:
         if tag == "br":
             self.buffer.append("\n")
             return
-        if tag == "img" and (alt := (element.get("alt") or "").strip()):
-            self.buffer.append(f" {alt} ")
         if tag not in BLOCKS:
             return
         yield from self.flush()
