@@ -1,0 +1,145 @@
+"""Scores the whole path on a labelled set: its texts go in as documents do, its questions as people's do.
+
+Everything happens in a scratch state of its own. Beside the figures of what users get stand those of
+each retrieval leg alone, so that one run shows what the mix is worth.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kb.answer import answer_text
+from kb.answer.followup import standalone
+from kb.ops.evaluate_load import Ingestor, Progress, collection_of, load
+from kb.ops.evaluate_score import figures
+from kb.ops.evaluate_set import LabelledSet, read_set
+from kb.retrieval import Retriever
+from kb.retrieval.fuse import dense_only, lexical_only
+from kb.settings import Settings
+from kb.store import SYSTEM
+from kb.types import Question, Turn
+
+DEPTH = 10  # documents in `ranked`
+PASSAGES = 30  # retrieved for them: several may be of one document
+Line = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Result:
+    """lines: one a question, as `score.py` reads them. figures: by name; legs: the same for each leg alone."""
+
+    set: str
+    lines: tuple[Line, ...]
+    figures: Mapping[str, float]
+    legs: Mapping[str, Mapping[str, float]]
+    seconds_loading: float
+
+
+def evaluate(
+    directory: Path,
+    build: Callable[..., Any],
+    ingestor: Ingestor,
+    *,
+    settings: Settings | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    ask: bool = True,
+    limit: int | None = None,
+    progress: Progress | None = None,
+) -> Result:
+    """Score one set. build: makes a Kb from settings and overrides (kb.app.build).
+
+    ask: also ask every question (tier, answer, confidence), which takes longer. limit: only so many
+    questions. Raises Invalid where the folder is no labelled set.
+    """
+    labelled = read_set(directory)
+    with tempfile.TemporaryDirectory(prefix="kb-eval-") as scratch:
+        base = settings or Settings()
+        kb = build(base.model_copy(update={"data": Path(scratch), "database_url": ""}), **(overrides or {}))
+        try:
+            started = time.perf_counter()
+            faq_ids = load(kb, labelled, ingestor, progress)
+            loading = time.perf_counter() - started
+            return _score(kb, labelled, faq_ids, ask, limit, loading)
+        finally:
+            kb.close()
+
+
+def _score(
+    kb: Any, labelled: LabelledSet, faq_ids: Mapping[str, str], ask: bool, limit: int | None, loading: float
+) -> Result:
+    queries = labelled.queries[:limit]
+    single = {
+        "dense": Retriever(kb.db, kb.index, kb.encoder, ranking=dense_only),
+        "lexical": Retriever(kb.db, kb.index, kb.encoder, ranking=lexical_only),
+    }
+    lines: list[Line] = []
+    legs: dict[str, dict[str, Line]] = {leg: {} for leg in single}
+    for query in queries:
+        line: Line = {"id": query["id"]}
+        started = time.perf_counter()
+        if labelled.is_faq:
+            line |= _matched(kb, query, faq_ids)
+        else:
+            line["ranked"] = _ranked(kb.retriever, query)
+        line["latency_ms"] = round((time.perf_counter() - started) * 1e3, 2)
+        if ask:
+            line |= _asked(kb, query)
+        if not labelled.is_faq:
+            for leg, retriever in single.items():
+                legs[leg][query["id"]] = {"ranked": _ranked(retriever, query)}
+        lines.append(line)
+    run = {line["id"]: line for line in lines}
+    return Result(
+        set=labelled.name,
+        lines=tuple(lines),
+        figures=figures(queries, run, all_needed=labelled.all_needed),
+        legs={
+            leg: figures(queries, found, all_needed=labelled.all_needed)
+            for leg, found in legs.items()
+            if found
+        },
+        seconds_loading=loading,
+    )
+
+
+def _matched(kb: Any, query: Mapping[str, Any], faq_ids: Mapping[str, str]) -> Line:
+    matches = kb.faq_matcher.rank(SYSTEM, query["text"], DEPTH, collections=(collection_of(query),))
+    return {
+        "ranked": [faq_ids[match.entry.id] for match in matches],
+        "confidence": round(matches[0].score, 4) if matches else 0.0,
+    }
+
+
+def _ranked(retriever: Retriever, query: Mapping[str, Any]) -> list[str]:
+    """Documents in the order of their first passage; a follow-up is asked with its subject, as `ask` does."""
+    asked = standalone(query["text"], _history(query))
+    found = retriever.retrieve(SYSTEM, asked, collections=(collection_of(query),), limit=PASSAGES)
+    return list(dict.fromkeys(passage.external_id for passage in found.passages))[:DEPTH]
+
+
+def _asked(kb: Any, query: Mapping[str, Any]) -> Line:
+    question = Question(query["text"], collections=(collection_of(query),), history=_history(query))
+    started = time.perf_counter()
+    answer = answer_text(kb.asker.ask(SYSTEM, question))
+    return {
+        "tier": answer.tier,
+        "answer": answer.text,
+        "confidence": round(answer.confidence, 4),
+        "quotes": [citation.quote for citation in answer.citations],
+        "cited": list(dict.fromkeys(citation.external_id for citation in answer.citations)),
+        "ask_ms": round((time.perf_counter() - started) * 1e3, 2),
+    }
+
+
+def _history(query: Mapping[str, Any]) -> tuple[Turn, ...]:
+    turns = query.get("history") or []
+    return tuple(
+        Turn("user" if turn["role"] == "user" else "assistant", turn["text"])
+        for turn in turns
+        if turn.get("text")
+    )

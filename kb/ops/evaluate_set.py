@@ -1,0 +1,71 @@
+"""A labelled set on disk: documents or FAQ entries, questions, gold."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kb.errors import Invalid
+
+ALL_NEEDED = ("multihop_", "multidoc_", "rgb_int")  # sets in which every gold document is needed, not any
+
+
+@dataclass(frozen=True)
+class LabelledSet:
+    """corpus: id, title, text (+ question, variants, answers for FAQ entries); queries: id, text, doc_ids, answerable."""
+
+    name: str
+    corpus: tuple[Mapping[str, Any], ...]
+    queries: tuple[Mapping[str, Any], ...]
+
+    @property
+    def is_faq(self) -> bool:
+        """Whether the entries are questions with answers."""
+        return all(row.get("question") for row in self.corpus)
+
+    @property
+    def all_needed(self) -> bool:
+        """Whether a question needs all of its gold documents."""
+        return self.name.startswith(ALL_NEEDED)
+
+
+def read_set(directory: Path) -> LabelledSet:
+    """Read `corpus.jsonl[.gz]` (`corpus_masked` where there is one) and `queries.jsonl[.gz]`.
+
+    Raises Invalid, naming the file, for what does not fit the schema.
+    """
+    masked = _find(directory, "corpus_masked", required=False)
+    corpus = tuple(_rows(masked or _find(directory, "corpus"), ("id", "text")))
+    queries = tuple(_rows(_find(directory, "queries"), ("id", "text")))
+    if not corpus or not queries:
+        raise Invalid(f"{directory} holds no documents or no questions.")
+    return LabelledSet(directory.resolve().name, corpus, queries)
+
+
+def _find(directory: Path, stem: str, *, required: bool = True) -> Path | None:
+    for suffix in (".jsonl.gz", ".jsonl"):
+        if (path := directory / f"{stem}{suffix}").is_file():
+            return path
+    if required:
+        raise Invalid(f"{directory} has no {stem}.jsonl or {stem}.jsonl.gz: it is no labelled set.")
+    return None
+
+
+def _rows(path: Path | None, fields: tuple[str, ...]) -> Iterator[Mapping[str, Any]]:
+    assert path is not None
+    opener: Any = gzip.open if path.suffix == ".gz" else open
+    with opener(path, "rt", encoding="utf-8") as lines:
+        for number, line in enumerate(lines, 1):
+            if not line.strip():
+                continue
+            try:
+                row = json.loads(line)
+            except ValueError as error:
+                raise Invalid(f"{path}, line {number}: not JSON ({error}).") from error
+            if not isinstance(row, dict) or any(not isinstance(row.get(field), str) for field in fields):
+                raise Invalid(f"{path}, line {number}: needs the text fields {', '.join(fields)}.")
+            yield row

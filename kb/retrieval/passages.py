@@ -1,0 +1,105 @@
+"""From ranked chunks to the passages that are shown: doubles out, neighbours joined, no document floods the list."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from kb.index import terms
+from kb.store.chunks import LoadedChunk
+from kb.types import Passage
+
+JOINED = 3  # chunks in one passage at most
+PER_DOCUMENT = 3  # passages of one document, until the others had their turn
+SAME = 0.9  # share of common terms from which two chunks tell the same
+
+
+@dataclass
+class _Group:
+    """Neighbouring chunks of one revision, in order of their place."""
+
+    chunks: list[LoadedChunk]
+    score: float
+    bags: list[frozenset[str]] = field(default_factory=list)
+
+    def touches(self, chunk: LoadedChunk) -> bool:
+        first, last = self.chunks[0], self.chunks[-1]
+        same = (chunk.revision_id, chunk.part, chunk.heading) == (
+            first.revision_id,
+            first.part,
+            first.heading,
+        )
+        return same and chunk.ordinal in (first.ordinal - 1, last.ordinal + 1) and len(self.chunks) < JOINED
+
+    def join(self, chunk: LoadedChunk, bag: frozenset[str]) -> None:
+        self.chunks.insert(0 if chunk.ordinal < self.chunks[0].ordinal else len(self.chunks), chunk)
+        self.bags.append(bag)
+
+
+def arrange(
+    chunks: Sequence[LoadedChunk],
+    scores: Sequence[float],
+    why: Mapping[int, Mapping[str, Any]],
+    limit: int,
+) -> tuple[Passage, ...]:
+    """At most `limit` passages, best first, numbered from 1. chunks: best first, with their scores."""
+    groups: list[_Group] = []
+    for chunk, score in zip(chunks, scores, strict=True):
+        bag = frozenset(terms(chunk.text))
+        if any(_alike(bag, other) for group in groups for other in group.bags):
+            continue
+        near = next((group for group in groups if group.touches(chunk)), None)
+        if near is not None:
+            near.join(chunk, bag)
+        else:
+            groups.append(_Group([chunk], score, [bag]))
+    chosen = _spread(groups)[:limit]
+    return tuple(_passage(n, group, why) for n, group in enumerate(chosen, 1))
+
+
+def whole(chunk: LoadedChunk) -> Passage:
+    """One chunk as a passage."""
+    return _passage(1, _Group([chunk], 0.0), {})
+
+
+def _spread(groups: Sequence[_Group]) -> list[_Group]:
+    """The same order, with what exceeds PER_DOCUMENT moved to the end."""
+    seen: dict[str, int] = {}
+    first: list[_Group] = []
+    rest: list[_Group] = []
+    for group in groups:
+        document = group.chunks[0].document_id
+        seen[document] = seen.get(document, 0) + 1
+        (first if seen[document] <= PER_DOCUMENT else rest).append(group)
+    return first + rest
+
+
+def _alike(one: frozenset[str], other: frozenset[str]) -> bool:
+    common = len(one & other)
+    return common > 0 and common >= SAME * len(one | other)
+
+
+def _passage(n: int, group: _Group, why: Mapping[int, Mapping[str, Any]]) -> Passage:
+    first, last = group.chunks[0], group.chunks[-1]
+    ids = tuple(chunk.id for chunk in group.chunks)
+    reasons = [dict(why[id_], chunk_id=id_) for id_ in ids if id_ in why]
+    best = max(reasons, key=lambda reason: reason["score"], default={})
+    return Passage(
+        n=n,
+        document_id=first.document_id,
+        external_id=first.external_id,
+        title=first.title,
+        collection=first.collection,
+        revision=first.revision,
+        page=first.page,
+        heading=first.heading,
+        text="\n".join(chunk.text for chunk in group.chunks),
+        url=f"/documents/{first.document_id}?revision={first.revision}&start={first.start}&end={last.end}#passage",
+        chunk_ids=ids,
+        start=first.start,
+        end=last.end,
+        language=first.language,
+        score=group.score,
+        why={**best, "joined": reasons} if len(reasons) > 1 else best,
+    )

@@ -1,0 +1,96 @@
+"""The one way to document text: every search, every answer and every cited passage goes through here."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from kb.errors import Forbidden, NotFound
+from kb.index import Hits, Index
+from kb.ports import Encoder
+from kb.retrieval import fuse, passages
+from kb.retrieval.signals import signals
+from kb.store import Database, allowed
+from kb.store.chunks import Chunks
+from kb.types import Audience, Filters, Passage, Principal, Retrieved
+
+LEG = 50  # chunks each leg puts forward
+SPARE = 3  # chunks loaded for each passage wanted: some are doubles or neighbours, some were just deleted
+
+
+class Retriever:
+    """Finds passages for a principal. The allowed set is asked of SQL in each call: in both indexes and at the load."""
+
+    def __init__(
+        self, db: Database, index: Index, encoder: Encoder, *, ranking: fuse.Fuse = fuse.mixed
+    ) -> None:
+        self._db, self._index, self.encoder = db, index, encoder
+        self._chunks, self._ranking = Chunks(db), ranking
+
+    def retrieve(
+        self,
+        principal: Principal,
+        question: str,
+        *,
+        collections: tuple[str, ...] | None = None,
+        filters: Filters = Filters(),  # noqa: B008 - frozen
+        limit: int = 10,
+        audience: Audience | None = None,
+    ) -> Retrieved:
+        """At most `limit` passages, best first. Raises Forbidden (no scope to search), NotFound (collection)."""
+        if not (principal.may("search") or principal.may("ask")):
+            raise Forbidden("Searching needs the scope 'search' or 'ask'.")
+        started = time.perf_counter()
+        with self._db.read() as session:
+            scope = allowed(session, principal, collections=collections, audience=audience)
+        hits = self._index.search(question, scope.collection_ids, filters, max(LEG, limit))
+        searched = time.perf_counter()
+        ranking = self._ranking(hits)
+        wanted = ranking.ids[: SPARE * limit]
+        with self._db.read() as session:
+            # asked again: a right withdrawn while the indexes searched holds from its commit
+            scope = allowed(session, principal, collections=collections, audience=audience)
+            loaded = self._chunks.load(session, wanted, scope)
+        scores = dict(zip(ranking.ids, ranking.scores, strict=True))
+        found = passages.arrange(loaded, [scores[c.id] for c in loaded], _why(hits, ranking, wanted), limit)
+        ended = time.perf_counter()
+        return Retrieved(
+            passages=found,
+            timings_ms={
+                **hits.timings_ms,
+                "load": (ended - searched) * 1e3,
+                "total": (ended - started) * 1e3,
+            },
+            signals=signals(hits, found),
+        )
+
+    def passage(self, principal: Principal, chunk_id: int) -> Passage:
+        """One chunk, if this principal may see it and it still answers; NotFound otherwise."""
+        with self._db.read() as session:
+            loaded = self._chunks.load(session, [chunk_id], allowed(session, principal))
+        if not loaded:
+            raise NotFound(f"There is no passage {chunk_id} here.")
+        return passages.whole(loaded[0])
+
+
+def _why(hits: Hits, ranking: fuse.Ranking, wanted: tuple[int, ...]) -> dict[int, dict[str, Any]]:
+    """For each chunk: its rank and score in each leg, and the mix."""
+    row_of = {int(chunk): row for row, chunk in enumerate(hits.ids)}
+    scores = dict(zip(ranking.ids, ranking.scores, strict=True))
+    return {
+        chunk: {
+            "score": round(scores[chunk], 4),
+            "dense": {
+                "rank": int(hits.dense_rank[row]) or None,
+                "score": round(float(hits.dense[row]), 4),
+                "weight": round(ranking.weight, 3),
+            },
+            "lexical": {
+                "rank": int(hits.lexical_rank[row]) or None,
+                "score": round(float(hits.lexical[row]), 3),
+                "weight": round(1 - ranking.weight, 3),
+            },
+        }
+        for chunk in wanted
+        for row in [row_of[chunk]]
+    }
