@@ -90,7 +90,7 @@ def _fetch(
             have = 0  # the server starts over
         with part.open("r+b" if have else "wb") as out:
             out.seek(have)
-            for chunk in answer.iter_bytes(1 << 20):
+            for chunk in answer.iter_raw():  # as it arrives: a fixed size would lose the last piece
                 have += len(chunk)
                 if have > remote.size:
                     break  # more than promised: the hash will say the rest
