@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import re
 import zlib
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from kb.store import SYSTEM, Documents, Jobs
+from kb.types import Chunk, Document, Parsed
 
 TOKEN = re.compile(r"\w+|[^\w\s]")
 
@@ -54,3 +59,34 @@ class FakeEncoder:
         if length == 0:
             vector[0] = length = 1.0
         return vector / np.float32(length)
+
+
+def parsed(text: str, encoder: FakeEncoder | None = None, **changes: Any) -> Parsed:
+    """A text as ingestion would leave it: one page, one chunk a paragraph."""
+    encoder = encoder or FakeEncoder()
+    chunks, at = [], 0
+    for paragraph in text.split("\n\n"):
+        if paragraph.strip():
+            chunks.append(Chunk(len(chunks), paragraph, at, at + len(paragraph), page=1, tokens=len(paragraph.split())))
+        at += len(paragraph) + 2
+    values: dict[str, Any] = {
+        "text": text,
+        "page_starts": (0,),
+        "chunks": tuple(chunks),
+        "embeddings": encoder.encode_documents([chunk.text for chunk in chunks]),
+        "type": "txt",
+        "language": "en",
+        "title": None,
+        "pages": 1,
+    }
+    return Parsed(**{**values, **changes})
+
+
+def put(
+    documents: Documents, jobs: Jobs, text: str, name: str = "note.txt", collection: str = "docs", **changes: Any
+) -> Document:
+    """Add a text, do its job as a worker would, and return the ready document."""
+    document, _ = documents.add(SYSTEM, collection, io.BytesIO(text.encode("utf-8", "replace")), name)
+    while (job := jobs.claim()) is not None:
+        documents.publish(job, parsed(text, **changes), FakeEncoder.name)
+    return documents.get(SYSTEM, document.id)

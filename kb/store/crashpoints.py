@@ -9,6 +9,7 @@ import os
 import signal
 
 NAMES = (
+    "migrate.upgraded",
     "blob.written",
     "blob.renamed",
     "add.rows",

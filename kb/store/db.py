@@ -26,6 +26,7 @@ from typing import Any
 from sqlalchemy import Engine, event, make_url
 from sqlalchemy.engine import Connection, create_engine
 from sqlalchemy.orm import Session
+from sqlalchemy.pool import QueuePool
 
 from kb.errors import Broken, Busy
 from kb.store.failures import translated
@@ -37,7 +38,11 @@ _open: weakref.WeakSet[Database] = weakref.WeakSet()
 
 
 class Database:
-    """One database, used by any number of threads and processes; survives fork.
+    """One database, used by any number of threads and processes.
+
+    A process may fork and go on using it, unless a session is open at that moment: SQLite keeps locks
+    in memory that a child must not inherit, so the child is then refused (RuntimeError) and has to open
+    a Database of its own in a fresh process.
 
     read() and write() yield a `sqlalchemy.orm.Session`. Both raise kb.errors: Busy (locked for longer
     than `lock_timeout` seconds), DiskFull, Broken. A write session commits on leaving the block and
@@ -60,6 +65,8 @@ class Database:
         self._turn = threading.Lock()
         self._held: int | None = None
         self._holder: int | None = None
+        self._in_use = False  # a session was open when this process forked
+        self._torn = False  # forked in the middle of a session
         self._tried_at = 0  # size of the log when a checkpoint last left it as it was
         _open.add(self)
 
@@ -68,12 +75,14 @@ class Database:
     @contextmanager
     def read(self) -> Iterator[Session]:
         """A session on one consistent snapshot. It cannot write: SQLite refuses (query_only)."""
+        self._whole()
         with translated(self.path), Session(self._engine, expire_on_commit=False, autoflush=False) as session:
             yield session
 
     @contextmanager
     def write(self) -> Iterator[Session]:
         """A session inside one write transaction, alone among all processes. Not re-entrant."""
+        self._whole()
         with translated(self.path), self._alone():
             with Session(self._writer, expire_on_commit=False) as session:
                 yield session
@@ -161,7 +170,9 @@ class Database:
             return
         size = self._log_size()
         if size > WAL_LIMIT + self._tried_at:
-            self._tried_at = 0 if self._truncate_log() else size
+            self._in_use = False  # a session was open when this process forked
+        self._torn = False  # forked in the middle of a session
+        self._tried_at = 0 if self._truncate_log() else size
 
     def _log_size(self) -> int:
         try:
@@ -185,6 +196,10 @@ class Database:
 
     # connections
 
+    def _whole(self) -> None:
+        if self._torn:
+            raise RuntimeError("this process was forked while a session was open: open the database after the fork")
+
     def _make_engine(self) -> Engine:
         if not self.sqlite:
             return create_engine(self.url, pool_size=16, max_overflow=32, pool_pre_ping=True)
@@ -199,8 +214,15 @@ class Database:
         event.listen(engine, "begin", _begin)
         return engine
 
+    def _before_fork(self) -> None:
+        """Close idle connections, so that the child inherits none; remember whether some are in use."""
+        pool = self._engine.pool
+        self._in_use = isinstance(pool, QueuePool) and pool.checkedout() > 0
+        self._engine.dispose()
+
     def _after_fork(self) -> None:
-        """In a forked child: leave the parent's connections, lock and queue alone; start afresh."""
+        """In the child: leave what belongs to the parent alone, start afresh."""
+        self._torn = self._torn or (self.sqlite and self._in_use)
         self._engine.dispose(close=False)
         if self._held is not None:
             os.close(self._held)  # the parent keeps its own copy, and with it the lock
@@ -235,9 +257,14 @@ def _begin(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
 
 
-def _forked() -> None:
+def _before_fork() -> None:
+    for database in list(_open):
+        database._before_fork()
+
+
+def _after_fork() -> None:
     for database in list(_open):
         database._after_fork()
 
 
-os.register_at_fork(after_in_child=_forked)
+os.register_at_fork(before=_before_fork, after_in_child=_after_fork)

@@ -154,7 +154,7 @@ class Documents:
                 .where(DocumentRow.collection_id.in_(scope.collection_ids))
                 .group_by(DocumentRow.state)
             )
-            return dict(rows.tuples().all())
+            return dict(rows.all())
 
     def unfinished(self, principal: Principal, ids: Sequence[str]) -> set[str]:
         """Those of these documents that are still queued or being read. Asked often by who waits."""

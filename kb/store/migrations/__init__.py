@@ -12,6 +12,7 @@ from sqlalchemy import inspect, text
 from sqlalchemy.engine import Connection
 
 from kb.errors import Broken
+from kb.store.crashpoints import crashpoint
 
 HEAD = "0001"
 
@@ -56,6 +57,7 @@ def upgrade(connection: Connection, *, sqlite: bool) -> None:
                 )
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
+            crashpoint("migrate.upgraded")
             if sqlite and (bad := connection.exec_driver_sql("PRAGMA foreign_key_check").fetchall()):
                 raise Broken(f"The upgrade would leave {len(bad)} dangling references; nothing was changed.")
     finally:

@@ -1,0 +1,296 @@
+"""Documents: added once whatever happens, seen by whom they may be seen, gone when deleted."""
+
+from __future__ import annotations
+
+import io
+import threading
+import time
+
+import pytest
+
+from kb.access import person
+from kb.errors import Busy, Conflict, Forbidden, Invalid, NotFound, TooLarge
+from kb.store import SYSTEM, Blobs, Collections, Database, Documents, Jobs
+from kb.types import Principal
+from tests.fakes import FakeEncoder, parsed, put
+
+READER = person("usr_reader", "Reader", "reader")
+EDITOR = person("usr_editor", "Editor", "editor")
+
+
+@pytest.fixture(autouse=True)
+def _docs(collections: Collections) -> None:
+    """Every test has the collection `docs`."""
+
+
+def add(documents: Documents, data: bytes = b"hello", name: str = "a.txt", **rest: object):  # type: ignore[no-untyped-def]
+    return documents.add(SYSTEM, "docs", io.BytesIO(data), name, **rest)  # type: ignore[arg-type]
+
+
+def test_a_new_document_is_queued_and_says_what_it_is(documents: Documents, jobs: Jobs) -> None:
+    document, created = add(documents, metadata={"owner": "ops"}, source="crm", title="Greeting")
+    assert created
+    assert (document.state, document.revision, document.type, document.size) == ("queued", 1, "txt", 5)
+    assert (document.title, document.external_id, document.collection) == ("Greeting", "a.txt", "docs")
+    assert (document.metadata, document.source) == ({"owner": "ops"}, "crm")
+    assert document.created_at.tzinfo is not None
+    assert documents.get(SYSTEM, document.id) == document
+    assert jobs.pending()["queued"] == 1
+
+
+def test_the_same_bytes_again_are_recognised_and_not_done_again(documents: Documents, jobs: Jobs) -> None:
+    first, _ = add(documents)
+    again, created = add(documents)
+    assert (again, created) == (first, False)
+    assert jobs.pending()["queued"] == 1
+
+
+def test_fifty_at_once_make_one_document(documents: Documents, jobs: Jobs) -> None:
+    results: list[tuple[str, bool]] = []
+    start = threading.Barrier(50)
+    documents.db.lock_timeout = 60
+
+    def go() -> None:
+        start.wait()
+        document, created = add(documents)
+        results.append((document.id, created))
+
+    threads = [threading.Thread(target=go) for _ in range(50)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len({id_ for id_, _ in results}) == 1
+    assert len(results) == 50
+    assert sum(created for _, created in results) == 1
+    assert jobs.pending()["queued"] == 1
+
+
+def test_other_bytes_are_a_new_revision_and_the_old_one_answers_until_then(
+    documents: Documents, jobs: Jobs
+) -> None:
+    old = put(documents, jobs, "the old text", "a.txt")
+    new, created = add(documents, b"the new text", "a.txt")
+    assert created and new.id == old.id
+    assert (new.revision, new.state) == (2, "queued")
+    assert documents.text(SYSTEM, old.id).text == "the old text"
+    put(documents, jobs, "the new text", "a.txt")
+    assert documents.text(SYSTEM, old.id).text == "the new text"
+    assert documents.text(SYSTEM, old.id, revision=1).text == "the old text"  # citations open it
+
+
+def test_going_back_to_earlier_bytes_is_a_new_revision_too(documents: Documents) -> None:
+    add(documents, b"one")
+    add(documents, b"two")
+    document, created = add(documents, b"one")
+    assert (document.revision, created) == (3, True)
+
+
+def test_a_newer_revision_takes_the_work_from_the_older_one(documents: Documents, jobs: Jobs) -> None:
+    add(documents, b"one")
+    late = jobs.claim()
+    assert late
+    add(documents, b"two")
+    assert not jobs.heartbeat(late)
+    with pytest.raises(Conflict, match="taken over"):
+        documents.publish(late, parsed("one"), FakeEncoder.name)
+    new = jobs.claim()
+    assert new and new.revision_id != late.revision_id
+    assert jobs.claim() is None
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "kind"),
+    [
+        ("Report.PDF", b"", "pdf"),
+        ("x.jpeg", b"", "jpg"),
+        ("x.markdown", b"", "md"),
+        ("scan", b"%PDF-1.7", "pdf"),
+        ("page", b"  <!DOCTYPE html>", "html"),
+        ("archive.bin", b"PK\x03\x04", "zip"),
+        ("odd.xyz", b"text", "xyz"),
+        ("none", b"plain words", "txt"),
+        ("none", b"\0\1\2", "bin"),
+    ],
+)
+def test_the_type_comes_from_the_name_or_the_first_bytes(
+    documents: Documents, name: str, data: bytes, kind: str
+) -> None:
+    assert add(documents, data, name)[0].type == kind
+
+
+def test_hostile_names_are_kept_as_text_and_never_used_as_paths(documents: Documents) -> None:
+    document, _ = add(documents, b"x", "../../etc/passwd\0\ud800")
+    path, filename, _ = documents.content(SYSTEM, document.id)
+    assert path.is_relative_to(documents.blobs.directory)
+    assert filename == "../../etc/passwd\ufffd\ufffd"
+
+
+@pytest.mark.parametrize("name", ["", "   ", "x" * 1001])
+def test_bad_names_are_refused(documents: Documents, name: str) -> None:
+    with pytest.raises(Invalid, match="filename"):
+        add(documents, b"x", name)
+
+
+def test_too_large_leaves_no_row(db: Database, blobs: Blobs) -> None:
+    documents = Documents(db, blobs, limit_bytes=10)
+    with pytest.raises(TooLarge):
+        add(documents, b"x" * 11)
+    assert documents.list(SYSTEM) == ([], None)
+
+
+def test_an_unknown_collection_is_refused_before_a_byte_is_stored(documents: Documents) -> None:
+    with pytest.raises(NotFound, match="nowhere"):
+        documents.add(SYSTEM, "nowhere", io.BytesIO(b"x"), "a.txt")
+    assert not documents.blobs.directory.exists()
+
+
+def test_a_blob_swept_in_between_is_not_acknowledged(
+    documents: Documents, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stored = documents.blobs.add
+
+    def swept(stream, limit):  # type: ignore[no-untyped-def]
+        blob = stored(stream, limit)
+        blob.path.unlink()
+        return blob
+
+    monkeypatch.setattr(documents.blobs, "add", swept)
+    with pytest.raises(Busy, match="again"):
+        add(documents)
+    assert documents.list(SYSTEM) == ([], None)
+
+
+def test_pages_of_a_listing_meet_every_document_once(documents: Documents) -> None:
+    made = {add(documents, b"%d" % n, f"{n}.txt")[0].id for n in range(7)}
+    seen: list[str] = []
+    cursor = None
+    while True:
+        page, cursor = documents.list(SYSTEM, cursor=cursor, limit=3)
+        seen += [document.id for document in page]
+        if cursor is None:
+            break
+    assert len(seen) == 7 and set(seen) == made
+
+
+def test_a_listing_is_narrowed_by_state_collection_and_words(documents: Documents, jobs: Jobs) -> None:
+    ready = put(documents, jobs, "text", "Leave policy 100%.txt")
+    add(documents, b"x", "other.txt")
+    assert [d.id for d in documents.list(SYSTEM, state="ready")[0]] == [ready.id]
+    assert [d.id for d in documents.list(SYSTEM, q="POLICY 100%")[0]] == [ready.id]
+    assert documents.list(SYSTEM, q="100_")[0] == []  # no wildcards
+    assert len(documents.list(SYSTEM, collection="docs")[0]) == 2
+    assert documents.counts(SYSTEM) == {"ready": 1, "queued": 1}
+    with pytest.raises(NotFound):
+        documents.list(SYSTEM, collection="other")
+
+
+@pytest.mark.parametrize("cursor", ["x", "W10", "WyIyMDI2Il0", "////", "WyJhIiwgImIiXQ"])
+def test_a_made_up_cursor_is_invalid(documents: Documents, cursor: str) -> None:
+    with pytest.raises(Invalid, match="cursor"):
+        documents.list(SYSTEM, cursor=cursor)
+
+
+def test_delete_takes_everything_and_the_worker_loses_its_fence(documents: Documents, jobs: Jobs) -> None:
+    document, _ = add(documents)
+    job = jobs.claim()
+    assert job
+    documents.delete(SYSTEM, document.id)
+    assert not jobs.heartbeat(job)
+    with pytest.raises(Conflict):
+        documents.publish(job, parsed("x"), FakeEncoder.name)
+    with pytest.raises(NotFound):
+        documents.get(SYSTEM, document.id)
+    assert sum(jobs.pending().values()) == 0
+    again, created = add(documents)
+    assert created and again.id != document.id
+
+
+def test_delete_of_ten_thousand_chunks_is_one_quick_transaction(documents: Documents, jobs: Jobs) -> None:
+    document = put(documents, jobs, "\n\n".join(f"paragraph {n}" for n in range(10_000)), "big.txt")
+    assert document.chunks == 10_000
+    start = time.monotonic()
+    documents.delete(SYSTEM, document.id)
+    assert time.monotonic() - start < 20  # a row at a time would take minutes
+
+
+def test_retry_queues_what_failed_with_its_strikes_forgotten(documents: Documents, jobs: Jobs) -> None:
+    document, _ = add(documents)
+    with pytest.raises(Conflict, match="worked on"):
+        documents.retry(SYSTEM, document.id)
+    job = jobs.claim()
+    assert job
+    jobs.strike(job, "crashed", delay_s=0)
+    job = jobs.claim()
+    assert job and job.strikes == 1
+    jobs.fail(job, "It is encrypted.")
+    assert documents.get(SYSTEM, document.id).reason == "It is encrypted."
+    assert add(documents)[1] is False  # the same bytes alone do not try again
+    assert documents.get(SYSTEM, document.id).state == "failed"
+    assert documents.retry(SYSTEM, document.id).state == "queued"
+    job = jobs.claim()
+    assert job and (job.strikes, job.attempts) == (0, 1)
+    documents.publish(job, parsed("hello"), FakeEncoder.name)
+    with pytest.raises(Conflict, match="nothing to retry"):
+        documents.retry(SYSTEM, document.id)
+
+
+def test_text_and_original_of_what_is_not_there(documents: Documents) -> None:
+    document, _ = add(documents)
+    with pytest.raises(NotFound, match="queued"):
+        documents.text(SYSTEM, document.id)
+    with pytest.raises(NotFound, match="revision"):
+        documents.content(SYSTEM, document.id, revision=9)
+    path, filename, kind = documents.content(SYSTEM, document.id)
+    assert (path.read_bytes(), filename, kind) == (b"hello", "a.txt", "txt")
+
+
+@pytest.mark.parametrize("principal", [READER, EDITOR], ids=["reader", "editor"])
+def test_without_a_grant_a_document_is_not_there(
+    documents: Documents, jobs: Jobs, principal: Principal
+) -> None:
+    document = put(documents, jobs, "secret")
+    calls = [
+        lambda id_: documents.get(principal, id_),
+        lambda id_: documents.text(principal, id_),
+        lambda id_: documents.content(principal, id_),
+    ]
+    if principal is EDITOR:
+        calls += [lambda id_: documents.delete(principal, id_), lambda id_: documents.retry(principal, id_)]
+    for call in calls:
+        said = []
+        for id_ in (document.id, "doc_missing"):
+            with pytest.raises(NotFound) as caught:
+                call(id_)  # type: ignore[no-untyped-call]
+            said.append(caught.value.detail.replace(id_, "…"))
+        assert said[0] == said[1]  # forbidden and missing are one
+    assert documents.list(principal) == ([], None)
+    assert documents.counts(principal) == {}
+    assert documents.get(SYSTEM, document.id).state == "ready"
+
+
+def test_readers_read_and_only_writers_write(
+    documents: Documents, jobs: Jobs, collections: Collections, db: Database
+) -> None:
+    document = put(documents, jobs, "shared")
+    collections.grant("docs", "everyone")
+    assert documents.get(READER, document.id) == document
+    assert documents.text(READER, document.id).text == "shared"
+    with pytest.raises(Forbidden):
+        documents.delete(READER, document.id)
+    with pytest.raises(NotFound):  # may write in general, not here
+        documents.delete(EDITOR, document.id)
+    with pytest.raises(NotFound):
+        documents.add(EDITOR, "docs", io.BytesIO(b"x"), "x.txt")
+    collections.grant("docs", "everyone", "", "write")
+    documents.delete(EDITOR, document.id)
+
+
+def test_a_key_without_the_scope_is_forbidden(documents: Documents) -> None:
+    key = Principal("key", "k", "crm", scopes=frozenset({"ask"}))
+    document, _ = add(documents)
+    for call in (documents.get, documents.text, documents.content, documents.delete, documents.retry):
+        with pytest.raises(Forbidden, match="scope"):
+            call(key, document.id)  # type: ignore[operator]
+    with pytest.raises(Forbidden):
+        documents.list(key)
