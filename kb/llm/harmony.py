@@ -56,8 +56,10 @@ class FinalChannel:
                 if not self._skip_hidden(last):
                     break
                 continue
-            if self._opening and not self._open(last):
-                break
+            if self._opening:
+                if not self._open(last):
+                    break
+                continue
             match = _TOKEN.search(self._held)
             if match is None:
                 begun = None if last else _TOKEN_BEGUN.search(self._held)
@@ -93,6 +95,7 @@ class FinalChannel:
         """Look for leaked reasoning at the very start; False while it is too early to tell."""
         start = self._held.lstrip()
         if not start:
+            self._opening = not last
             return last
         if start.startswith("<think>"):
             self._held, self._until, self._opening = start[len("<think>") :], "</think>", False
