@@ -27,7 +27,7 @@ BUILT_IN = {
     "collection": "kb.commands.collection:collection",
     "user": "kb.commands.people:user",
     "key": "kb.commands.people:key",
-    "eval": "kb.commands.evaluate:evaluate",
+    "eval": "kb.commands.evaluate:evaluate_",
     "doctor": "kb.commands.doctor:doctor",
     "config": "kb.commands.config:config",
     "version": "kb.commands.config:version",

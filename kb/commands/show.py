@@ -11,7 +11,6 @@ from typing import Any
 
 import click
 
-
 UNCUT = {"id", "email", "setting"}
 
 

@@ -1,0 +1,38 @@
+"""`kb doctor`: prove that rows, originals and indexes agree; repair what can be."""
+
+from __future__ import annotations
+
+import click
+
+from kb.app import build
+from kb.commands.show import as_json, json_option
+
+
+@click.command()
+@click.option(
+    "--repair", is_flag=True, help="Mend what can be mended: everything derived is rebuilt from the rows."
+)
+@click.option("--full", is_flag=True, help="Also read every original file and compare its hash.")
+@json_option
+def doctor(repair: bool, full: bool, as_json_: bool) -> None:
+    """Check the whole state; exit status 1 if anything is wrong."""
+    from kb.ops import doctor as state
+
+    kb = build()
+    look = state.repair if repair else state.check
+    report = look(kb, index=kb.index, full=full)
+    if as_json_:
+        as_json({"ok": report.ok, "findings": report.findings, "done": report.done})
+    else:
+        for done in report.done:
+            click.secho(done, fg="green")
+        for finding in report.findings:
+            click.echo(f"{finding.severity}: {finding.detail}")
+        wrong = sum(f.severity != "note" for f in report.findings)
+        click.echo(
+            "Everything agrees."
+            if report.ok
+            else f"{wrong} things are wrong; kb doctor --repair mends what it can."
+        )
+    if not report.ok:
+        raise click.exceptions.Exit(1)
