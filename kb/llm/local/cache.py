@@ -29,6 +29,7 @@ from kb.llm.local.store import Shard, Store
 from kb.llm.local.types import Expert, Packed
 from kb.llm.local.usage import Usage
 
+LEAST_SLOTS = 12  # eight experts pinned at once, and some to read ahead
 _REFRESH = 1024  # steps between two looks at which experts are hot
 
 
@@ -64,7 +65,9 @@ class CachedStore:
         self.dense_bytes = sum(quant.nbytes(shard.layout, shard.rows, shard.cols) for shard in whole)
         gate_up, down = self._shards[0, 0]
         self.slot_bytes = gate_up.nbytes + down.nbytes
-        count = self._slot_count(path, budget - threads * STAGING, layers * experts, experts)
+        count = self._slot_count(
+            path, budget - threads * STAGING, layers * experts, min(experts, LEAST_SLOTS)
+        )
         arena = Arena(self.dense_bytes + count * self.slot_bytes)
         self._dense = {shard.name: arena.take(shard.layout, shard.rows, shard.cols) for shard in whole}
 
@@ -79,7 +82,7 @@ class CachedStore:
             for _ in range(count)
         ]
         self._table = SlotTable(room, self.usage)
-        self._guesses = Guesses(self._table, self.usage.ranking() if warm else [], layers)
+        self._guesses = Guesses(self._table, self.usage.ranking() if warm else [])
         self._hits = self._misses = self._ahead_used = 0
         self._stall_s = 0.0
 
@@ -194,7 +197,7 @@ class CachedStore:
                 held[expert] = slot
                 self._hits += 1
                 self._ahead_used += slot.ahead
-                slot.ahead = False
+                slot.ahead = slot.expected = False
 
     def _demand(self, key: Key) -> Slot:
         """A pinned slot whose bytes are on their way."""
@@ -266,7 +269,7 @@ class CachedStore:
 
     def _slot_count(self, path: Path, budget: int, most: int, least: int) -> int:
         count = min(most, (budget - self.dense_bytes) // self.slot_bytes)
-        if count < least:  # a layer's experts together: a long prompt asks for all of them
+        if count < least:
             needed = self.dense_bytes + least * self.slot_bytes
             raise ModelError(
                 f"{path.name} needs at least {needed / 1e9:.2f} GB for its weights and may use"

@@ -1,4 +1,8 @@
-"""What to read before it is asked for: the router's guesses for the next layer, then the experts used most."""
+"""What to read before it is asked for: the router's guesses for the next layer, then the experts used most.
+
+Where experts are paged, the disk is what a token waits for, so a wrong guess costs more than a right one gains:
+guesses are followed only while they are mostly right. They are counted either way.
+"""
 
 from __future__ import annotations
 
@@ -7,42 +11,56 @@ from collections.abc import Collection, Sequence
 
 from kb.llm.local.slots import Key, Slot, SlotTable
 
-_WAITING = 16  # experts; older guesses are dropped
+_WAITING = 16  # experts to be read ahead; the least likely are dropped
+_TRUST = 0.6  # share of recent guesses that must have been right
+_RECENT = 1 / 256  # weight of one guess in that share
 
 
 class Guesses:
     """Queues of experts to read ahead, and how the guesses turned out. The cache's lock guards it."""
 
-    def __init__(self, table: SlotTable, warm: list[Key], layers: int) -> None:
+    def __init__(self, table: SlotTable, warm: list[Key]) -> None:
         self.right = 0  # experts guessed for a layer that it then asked for
         self.wrong = 0
         self.loads = 0  # experts read on a guess
         self._table = table
         self._warm = deque(warm)
-        self._said: list[tuple[int, ...]] = [()] * layers
+        self._layer = -1  # that asked last
+        self._said: dict[int, set[int]] = {}  # guesses still open, by layer
         self._queue: deque[Key] = deque()
+        self._trust = 1.0
 
     def add(self, layer: int, ids: Sequence[int]) -> bool:
         """A guess for a layer; whether there is something to read."""
-        self._said[layer] = tuple(ids)
-        self._queue.extend((layer, expert) for expert in ids if (layer, expert) not in self._table)
+        self._said.setdefault(layer, set()).update(ids)
+        absent = []
+        for expert in ids:
+            slot = self._table.get((layer, expert))
+            if slot is None:
+                absent.append((layer, expert))
+            else:
+                slot.expected = True
+        if self._trust < _TRUST:
+            return False
+        if layer == self._layer:  # a long prompt comes in groups: the rest of this layer before the next
+            self._queue.extendleft(reversed(absent))
+        else:
+            self._queue.extend(absent)
         while len(self._queue) > _WAITING:
-            self._queue.popleft()
+            self._queue.pop()
         return bool(self._queue)
 
     def judge(self, layer: int, wanted: Collection[int]) -> None:
-        """The layer asks for these: count its guess, drop what is still queued, and hold nothing for it any more."""
-        said = self._said[layer]
-        if not said:
-            return
-        right = sum(expert in wanted for expert in said)
-        self.right += right
-        self.wrong += len(said) - right
-        self._said[layer] = ()
-        self._queue = deque(key for key in self._queue if key[0] != layer)
-        for expert in said:
-            if expert not in wanted and (slot := self._table.get((layer, expert))) is not None:
-                slot.ahead = False
+        """The layer asks for these experts now."""
+        if layer != self._layer:
+            self._settle(self._layer)
+            self._layer = layer
+        said = self._said.get(layer)
+        if said:
+            for expert in wanted:
+                if expert in said:
+                    said.discard(expert)
+                    self._count(True)
 
     def next(self) -> Slot | None:
         """A slot given to the next expert worth reading, if there is one."""
@@ -56,3 +74,19 @@ class Guesses:
             if key not in self._table:
                 return self._table.give(key)
         return None
+
+    def _settle(self, layer: int) -> None:
+        """The layer is done: what it did not ask for was wrong, and is held for it no longer."""
+        for expert in self._said.pop(layer, ()):
+            self._count(False)
+            if (slot := self._table.get((layer, expert))) is not None:
+                slot.expected = slot.ahead = False
+        if self._queue:
+            self._queue = deque(key for key in self._queue if key[0] != layer)
+
+    def _count(self, right: bool) -> None:
+        if right:
+            self.right += 1
+        else:
+            self.wrong += 1
+        self._trust += (right - self._trust) * _RECENT

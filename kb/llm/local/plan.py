@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kb.llm.local import quant
+from kb.llm.local.cache import LEAST_SLOTS
 from kb.llm.local.config import ModelConfig
 from kb.llm.local.layout import matrices
 from kb.llm.local.probe import Machine
@@ -101,9 +102,9 @@ def sizes(config: ModelConfig, layout: str) -> Sizes:
     )
 
 
-def option(size: Sizes, machine: Machine, budget: int, per_layer: int) -> Option:
-    """How one layout does within `budget` bytes. per_layer: experts of a layer, which must fit together."""
-    least = size.dense + per_layer * size.expert + 2 * STAGING
+def option(size: Sizes, machine: Machine, budget: int) -> Option:
+    """How one layout does within `budget` bytes."""
+    least = size.dense + LEAST_SLOTS * size.expert + 2 * STAGING
     slots = min(size.experts, (budget - size.dense - 2 * STAGING) // size.expert)
     fits = budget >= least
     resident = slots / size.experts if fits else 0.0
@@ -127,7 +128,7 @@ def make_plan(machine: Machine, budget: int, models_dir: Path) -> Plan:
     """Weigh the engines for this machine."""
     config = ModelConfig.from_json(GPT_OSS_20B)
     every = [sizes(config, layout) for layout in ("mxfp4", "int8")]
-    options = tuple(option(size, machine, budget, config.num_experts) for size in every)
+    options = tuple(option(size, machine, budget) for size in every)
     ours = (
         f"kb model pull {REPO}",
         f"kb model pack {models_dir / REPO.replace('/', '--')} --layout mxfp4",

@@ -16,7 +16,7 @@ _HOT_SHARE = 0.5  # of the slots, at most
 class Slot:
     """Room for one expert."""
 
-    __slots__ = ("ahead", "error", "expert", "index", "owner", "pending", "pins")
+    __slots__ = ("ahead", "error", "expected", "expert", "index", "owner", "pending", "pins")
 
     def __init__(self, index: int, expert: Expert) -> None:
         self.index = index
@@ -24,15 +24,16 @@ class Slot:
         self.owner: Key | None = None
         self.pending = 0  # shards still being read
         self.pins = 0  # contexts that use it
-        self.ahead = False  # read on a guess that no one has come for yet
+        self.ahead = False  # read on a guess, and no one has come for it yet
+        self.expected = False  # guessed for a layer that is still to come
         self.error: Exception | None = None
 
 
 class SlotTable:
     """All slots of a cache.
 
-    The expert with the lowest usage leaves; never one that is pinned or being read. A guess may in addition
-    not push out a hot expert or another guess.
+    The expert with the lowest usage leaves; never one that is pinned or being read, and hot or expected ones only
+    for a demand when there is no other. A guess pushes out neither.
     """
 
     def __init__(self, experts: list[Expert], usage: Usage) -> None:
@@ -71,7 +72,8 @@ class SlotTable:
         """A slot for an expert that has none, its two shards still to be read; None if nobody may leave now."""
         slot = self._free.popleft() if self._free else self._emptied(guess)
         if slot is not None:
-            slot.owner, slot.pending, slot.ahead, slot.error = key, 2, guess, None
+            slot.owner, slot.pending, slot.error = key, 2, None
+            slot.ahead = slot.expected = guess
             self._where[key] = slot
             self._layers[slot.index], self._experts[slot.index] = key
         return slot
@@ -88,16 +90,24 @@ class SlotTable:
     def _emptied(self, guess: bool) -> Slot | None:
         scores = self._usage.scores(self._layers, self._experts)
         hot = self._hot[self._layers, self._experts]
+        expected: Slot | None = None
         for index in np.lexsort((scores, hot)):
             slot: Slot = self.slots[index]
-            if slot.pins or slot.pending or (guess and (slot.ahead or hot[index])):
+            if slot.pins or slot.pending or (guess and hot[index]):
                 continue
-            self.evictions += 1
-            self._empty(slot)
-            return slot
-        return None
+            if slot.expected:
+                expected = expected or slot
+                continue
+            return self._evict(slot)
+        return None if guess or expected is None else self._evict(expected)
+
+    def _evict(self, slot: Slot) -> Slot:
+        self.evictions += 1
+        self._empty(slot)
+        return slot
 
     def _empty(self, slot: Slot) -> None:
         if slot.owner is not None:
             del self._where[slot.owner]
-        slot.owner, slot.error, slot.ahead = None, None, False
+        slot.owner, slot.error = None, None
+        slot.ahead = slot.expected = False

