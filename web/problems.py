@@ -21,6 +21,11 @@ from kb.errors import FieldError, Invalid, KbError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+
+class Gone(Exception):
+    """The client closed the connection; nobody waits for the answer any more."""
+
+
 log = structlog.get_logger("kb.web")
 
 
@@ -177,3 +182,4 @@ def respond(error: Exception) -> Response:
 def install(app: Flask) -> None:
     """Every error of the application goes through `respond`."""
     app.register_error_handler(Exception, respond)
+    app.register_error_handler(Gone, lambda _: Response(status=499))  # nobody is there to read it

@@ -11,8 +11,8 @@ import logging
 import sys
 from typing import Any
 
-from gunicorn.app.base import BaseApplication
-from gunicorn.workers.gthread import ThreadWorker
+from gunicorn.app.base import BaseApplication  # type: ignore[import-untyped]
+from gunicorn.workers.gthread import ThreadWorker  # type: ignore[import-untyped]
 
 from kb.access.local import open_door
 from kb.app import build

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import queue
+import select
 import socket
 import threading
 import time
@@ -18,6 +19,7 @@ from flask import Response, request
 
 from kb.errors import Unavailable
 from kb.types import Event
+from web.problems import Gone
 
 if TYPE_CHECKING:
     from kb.app import Kb
@@ -38,10 +40,6 @@ class Stopping:
 
 
 stopping = Stopping()
-
-
-class Gone(Exception):
-    """The reader closed the connection; nobody waits for the answer any more."""
 
 
 def encode(kind: str, data: Any) -> str:
@@ -69,8 +67,9 @@ def answering(
         return False
 
     def work() -> None:
-        made = kb.asker.ask(principal, question, cancel=cancel)
+        made = None
         try:
+            made = kb.asker.ask(principal, question, cancel=cancel)
             for event in made:
                 if not put(event):
                     return
@@ -115,12 +114,14 @@ def reader_present() -> Callable[[], bool]:
     if sock is None:
         return lambda: True
 
+    # Not recv(MSG_DONTWAIT) alone: on a socket with a timeout Python itself would wait for data.
+    poll = select.poll()
+    poll.register(sock, select.POLLIN)
+
     def present() -> bool:
         try:
-            return bool(sock.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT))
-        except BlockingIOError:
-            return True  # nothing to read, nothing closed
-        except OSError:
+            return not poll.poll(0) or bool(sock.recv(1, socket.MSG_PEEK))
+        except (OSError, ValueError):
             return False
 
     return present

@@ -15,11 +15,11 @@ from kb.errors import Unavailable
 from kb.types import Answer, Event, Filters, Question
 from web.endpoints import Reply, endpoint, reply
 from web.idempotent import Claim, claim
-from web.problems import known, problem
+from web.problems import Gone, known, problem
 from web.render import answer_html
 from web.schemas import AskIn, SearchIn
 from web.shapes import AnswerOut, CitationOut, PassagesOut, answer_json, browser, passage_json
-from web.sse import Gone, answering, encode, reader_present, stream
+from web.sse import answering, encode, reader_present, stream
 
 if TYPE_CHECKING:
     from kb.app import Kb
