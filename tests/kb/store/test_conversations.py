@@ -1,0 +1,219 @@
+"""Conversations: one's own only, and never showing what may no longer be read."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pytest
+
+from kb.access import person
+from kb.errors import Forbidden, Invalid, NotFound
+from kb.store import SYSTEM, Collections, Conversations, Database, Documents, Faqs, Jobs
+from kb.types import Answer, Citation, Document, Passage, Principal, Tier, Turn
+from tests.fakes import FakeEncoder, put
+
+ANN, BOB = person("usr_ann", "Ann", "reader"), person("usr_bob", "Bob", "reader")
+CURATOR = person("usr_cur", "Cur", "curator")
+T0 = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+@pytest.fixture
+def conversations(db: Database) -> Conversations:
+    return Conversations(db)
+
+
+@pytest.fixture
+def shared(documents: Documents, jobs: Jobs, collections: Collections) -> Document:
+    collections.grant("docs", "everyone")
+    return put(documents, jobs, "Keys are at the desk.", "desk.txt")
+
+
+def passage(document_id: str, n: int = 1) -> Passage:
+    return Passage(
+        n, document_id, "e", "t", "docs", 1, 2, "h", "Keys are at the desk.", "/u", (1, 2), why={"dense": {"score": np.float32(0.5)}}
+    )
+
+
+def citation(document_id: str, n: int = 1) -> Citation:
+    return Citation(n, document_id, "e", "t", 1, 2, "h", "Keys are at the desk.", "/u")
+
+
+def answer(conversation_id: str, *sources: str, id_: str = "ans_1", tier: Tier = "extractive", **rest: object) -> Answer:
+    values = {
+        "id": id_,
+        "conversation_id": conversation_id,
+        "question": "Where are the keys?",
+        "text": "Keys are at the desk. [1]",
+        "tier": tier,
+        "answerable": tier != "none",
+        "support": "full",
+        "citations": tuple(citation(s, n) for n, s in enumerate(sources, 1)),
+        "passages": tuple(passage(s, n) for n, s in enumerate(sources, 1)),
+        "model": None,
+        "timings_ms": {"retrieve": 1.5},
+        "created_at": T0,
+    }
+    return Answer(**{**values, **rest})  # type: ignore[arg-type]
+
+
+def ask(conversations: Conversations, who: Principal, *sources: str, **rest: object) -> Answer:
+    id_ = conversations.start_or_get(who, None, None, "Where are the keys?")
+    found = answer(id_, *sources, **rest)  # type: ignore[arg-type]
+    conversations.save(who, found, "Where are the keys?")
+    return found
+
+
+def test_an_answer_comes_back_as_it_was_given(conversations: Conversations, shared: Document) -> None:
+    given = ask(conversations, ANN, shared.id)
+    assert conversations.get(ANN, given.id) == given
+    assert list(conversations.messages(ANN, given.conversation_id)) == [given]
+
+
+def test_history_is_the_last_turns_oldest_first(conversations: Conversations, shared: Document) -> None:
+    id_ = conversations.start_or_get(ANN, None, "T-1", "  First   question ")
+    for n in range(4):
+        conversations.save(
+            ANN,
+            answer(id_, shared.id, id_=f"ans_{n}", question=f"q{n}", text=f"a{n}", created_at=T0 + timedelta(hours=n)),
+            "",
+        )
+    assert conversations.history(ANN, id_, 4) == (
+        Turn("user", "q2"),
+        Turn("assistant", "a2"),
+        Turn("user", "q3"),
+        Turn("assistant", "a3"),
+    )
+    assert conversations.history(ANN, id_, 0) == ()
+    assert [a.question for a in conversations.messages(ANN, id_)] == ["q0", "q1", "q2", "q3"]
+    ((listed,), _) = conversations.list(ANN)
+    assert (listed.title, listed.ticket_id) == ("First question", "T-1")
+
+
+def test_nobody_meets_anothers_conversation(conversations: Conversations, shared: Document) -> None:
+    given = ask(conversations, ANN, shared.id)
+    for call in (
+        lambda: conversations.get(BOB, given.id),
+        lambda: conversations.messages(BOB, given.conversation_id),
+        lambda: conversations.history(BOB, given.conversation_id, 4),
+        lambda: conversations.start_or_get(BOB, given.conversation_id, None, ""),
+        lambda: conversations.save(BOB, replace(given, id="ans_2"), ""),
+        lambda: conversations.feedback(BOB, given.id, "up"),
+        lambda: conversations.delete(BOB, given.conversation_id),
+        lambda: conversations.get(BOB, "ans_missing"),
+    ):
+        with pytest.raises(NotFound):
+            call()
+    assert conversations.list(BOB) == ([], None)
+    assert conversations.start_or_get(ANN, given.conversation_id, None, "") == given.conversation_id
+    # same id, another kind of principal: another one
+    with pytest.raises(NotFound):
+        conversations.get(replace(ANN, kind="key"), given.id)
+
+
+@pytest.mark.parametrize("loss", ["deleted", "revoked"])
+@pytest.mark.parametrize("tier", ["extractive", "generated", "faq"])
+def test_lost_sources_take_the_text_made_of_them_along(
+    conversations: Conversations,
+    documents: Documents,
+    collections: Collections,
+    shared: Document,
+    loss: str,
+    tier: Tier,
+) -> None:
+    given = ask(conversations, ANN, shared.id, tier=tier)
+    if loss == "deleted":
+        documents.delete(SYSTEM, shared.id)
+    else:
+        collections.revoke("docs", "everyone")
+    for seen in (conversations.get(ANN, given.id), conversations.messages(ANN, given.conversation_id)[0]):
+        assert "desk" not in str(replace(seen, question=""))
+        assert (seen.citations, seen.passages) == ((), ())
+        assert "not shown any more" in seen.text
+        assert seen.question == given.question  # their own words
+    assert conversations.history(ANN, given.conversation_id, 4) == (Turn("user", given.question),)
+
+
+def test_a_grant_given_back_shows_the_answer_again(
+    conversations: Conversations, collections: Collections, shared: Document
+) -> None:
+    given = ask(conversations, ANN, shared.id)
+    collections.revoke("docs", "everyone")
+    assert conversations.get(ANN, given.id) != given
+    collections.grant("docs", "everyone")
+    assert conversations.get(ANN, given.id) == given
+
+
+def test_a_source_that_was_not_quoted_goes_alone_from_a_quotation(
+    conversations: Conversations, documents: Documents, jobs: Jobs, shared: Document
+) -> None:
+    other = put(documents, jobs, "Lunch is at noon.", "lunch.txt")
+    quoted = ask(conversations, ANN, shared.id, passages=(passage(shared.id), passage(other.id, 2)))
+    written = ask(
+        conversations, ANN, shared.id, passages=(passage(shared.id), passage(other.id, 2)), id_="ans_2", tier="generated"
+    )
+    documents.delete(SYSTEM, other.id)
+    seen = conversations.get(ANN, quoted.id)
+    assert seen.text == quoted.text and [p.document_id for p in seen.passages] == [shared.id]
+    # a model may have used what it did not cite
+    assert "not shown any more" in conversations.get(ANN, written.id).text
+
+
+def test_no_answer_has_no_sources_to_lose(
+    conversations: Conversations, documents: Documents, shared: Document
+) -> None:
+    given = ask(conversations, ANN, tier="none", text="I found nothing.", passages=(passage(shared.id),))
+    documents.delete(SYSTEM, shared.id)
+    seen = conversations.get(ANN, given.id)
+    assert (seen.text, seen.passages) == ("I found nothing.", ())
+
+
+def test_an_faq_answer_stands_while_its_entry_does(
+    conversations: Conversations, db: Database, collections: Collections, encoder: FakeEncoder
+) -> None:
+    collections.grant("docs", "everyone")
+    faqs = Faqs(db, encoder.encode_documents, lambda: encoder.name)
+    entry = faqs.create(SYSTEM, question="Where are the keys?", answer="At the desk.", collection="docs")
+    given = ask(conversations, ANN, entry.id, tier="faq")
+    assert conversations.get(ANN, given.id) == given
+    faqs.delete(SYSTEM, entry.id)
+    assert "not shown any more" in conversations.get(ANN, given.id).text
+
+
+def test_feedback_is_kept_once_and_seen_by_curators(conversations: Conversations, shared: Document) -> None:
+    given = ask(conversations, ANN, shared.id)
+    conversations.feedback(ANN, given.id, "up")
+    conversations.feedback(ANN, given.id, "down", "wrong", "It moved.")
+    (kept,), end = conversations.feedbacks(CURATOR)
+    assert (kept.rating, kept.reason, kept.comment, kept.question) == ("down", "wrong", "It moved.", given.question)
+    assert end is None
+    with pytest.raises(Invalid):
+        conversations.feedback(ANN, given.id, "meh")
+    with pytest.raises(Forbidden):
+        conversations.feedbacks(ANN)
+
+
+def test_unanswered_questions_are_for_curators_in_pages(conversations: Conversations, collections: Collections) -> None:
+    for n in range(3):
+        ask(conversations, ANN, id_=f"ans_{n}", tier="none", created_at=T0 + timedelta(days=n))
+    ask(conversations, ANN, id_="ans_9", answerable=True)
+    first, cursor = conversations.unanswered(CURATOR, None, 2)
+    rest, end = conversations.unanswered(CURATOR, cursor, 2)
+    assert [row.id for row in [*first, *rest]] == ["ans_2", "ans_1", "ans_0"] and end is None
+    assert first[0].question == "Where are the keys?"
+    with pytest.raises(Forbidden):
+        conversations.unanswered(ANN)
+    with pytest.raises(Invalid):
+        conversations.unanswered(CURATOR, "nonsense")
+
+
+def test_conversations_come_in_pages_latest_first_and_can_be_removed(conversations: Conversations, db: Database) -> None:
+    made = [conversations.start_or_get(ANN, None, None, f"c{n}") for n in range(3)]
+    conversations.save(ANN, answer(made[0], id_="ans_x", tier="none"), "")
+    first, cursor = conversations.list(ANN, None, 2)
+    rest, end = conversations.list(ANN, cursor, 2)
+    assert [c.id for c in [*first, *rest]] == [made[0], made[2], made[1]] and end is None
+    conversations.delete(ANN, made[0])
+    with pytest.raises(NotFound):
+        conversations.get(ANN, "ans_x")
