@@ -24,6 +24,8 @@ DECLARED = re.compile(rb"""(?:charset|encoding)\s*=\s*["']?\s*([A-Za-z0-9_.:\-]{
 # Names that pages use for what is really a superset; as browsers read them.
 SUPERSET = {"gb2312": "gb18030", "gbk": "gb18030", "shift_jis": "cp932", "big5": "big5hkscs", "iso8859-1": "cp1252",
             "euc_kr": "cp949", "ascii": "cp1252"}  # fmt: skip
+# What Western European text has beyond ASCII; the same bytes are other letters in Polish or Czech.
+WESTERN = frozenset("äöüÄÖÜßéèêëáàâãåíìîïóòôõúùûñçÉÈÀÁÇÑÅÓæøœÆØ£€¢§°©®™–—‘’“”„•…«»¿¡\u00a0´·×½¼²³µ")
 # Encoding, and the lead bytes of what everyday text is written with.
 EAST_ASIAN: tuple[tuple[str, range], ...] = (
     ("cp949", range(0xB0, 0xC9)),
@@ -135,6 +137,9 @@ def _leads(sample: bytes, name: str) -> list[int]:
 
 
 def _guessed(sample: bytes) -> str:
+    high = [c for c in sample.decode("cp1252", errors="replace") if c > "\x7f"]
+    if sum(c in WESTERN for c in high) > 0.95 * len(high):
+        return "cp1252"
     best = from_bytes(sample[:20_000], threshold=0.3).best()
     name = best.encoding if best else "cp1252"
     return SUPERSET.get(codecs.lookup(name).name, name) if _reads(sample, name, cut=True) else "cp1252"

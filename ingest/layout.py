@@ -69,6 +69,4 @@ def lay_out(blocks: Sequence[Block], pages: int | None = None) -> Laid:
 def _marked(block: Block) -> str:
     if block.kind == "heading":
         return "#" * min(max(block.level, 1), 6) + " " + " ".join(block.text.split())
-    if block.kind == "item" and block.text.lstrip()[:2].strip("0123456789.)-*+•"):
-        return "  " * (max(block.level, 1) - 1) + "- " + block.text
     return block.text

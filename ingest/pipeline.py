@@ -51,7 +51,7 @@ def text_limit(settings: Settings, size: int) -> int:
 def parse(path: Path, filename: str, settings: Settings, tika: Tika | None, *, ocr: bool = False) -> Extract:
     """Sniff, gate, read. Raises the outcomes of `ingest.outcome`."""
     kind = sniff.kind_of(path, filename)
-    pregate.check(path, kind, settings.max_file_mb * 2**20)
+    pregate.check(path, kind, sniff.extension(filename), settings.max_file_mb * 2**20)
     limit = text_limit(settings, path.stat().st_size)
     if kind in plain.READERS:
         return plain.read(path, kind, limit)

@@ -22,15 +22,25 @@ ZIPS = frozenset(
     "zip docx docm dotx xlsx xlsm xltx pptx pptm ppsx potx odt ods odp odg epub vsdx pages key numbers jar".split()
 )
 
+OFFICE = frozenset({"docx", "xlsx", "pptx", "odt", "ods", "odp", "epub", "pdf"})
+TEXTS = frozenset({"txt", "bin"})
 
-def check(path: Path, kind: str, max_bytes: int) -> None:
-    """Raises Unreadable or Encrypted with the reason; returns when the file may be parsed."""
+
+def check(path: Path, kind: str, named: str, max_bytes: int) -> None:
+    """Raises Unreadable or Encrypted with the reason; returns when the file may be parsed.
+
+    kind: by the bytes. named: by the extension.
+    """
     if kind in REFUSED:
         raise Unreadable(REFUSED[kind])
     size = path.stat().st_size
     if size > max_bytes:
         raise Unreadable(
             f"The file has {size / 2**20:,.0f} MiB; at most {max_bytes / 2**20:,.0f} are read (KB_MAX_FILE_MB)."
+        )
+    if named in OFFICE and kind not in OFFICE and kind in TEXTS:
+        raise Unreadable(
+            f"The name says {named.upper()}, but the content is not; the file is damaged or misnamed."
         )
     if kind in ZIPS:
         _check_zip(path, kind, size)
@@ -41,7 +51,12 @@ def _check_zip(path: Path, kind: str, size: int) -> None:
         with zipfile.ZipFile(path) as archive:
             entries = archive.infolist()
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, EOFError):
-        return  # damaged: Tika may still find something, and says so if not
+        with path.open("rb") as file:
+            if file.read(2) != b"PK":
+                return  # an encrypted Office file is no zip; Tika says so
+        raise Unreadable(
+            f"The {kind.upper()} file is damaged, probably cut short. Save or copy it again."
+        ) from None
     if len(entries) > MAX_ENTRIES:
         raise Unreadable(f"The file holds {len(entries):,} parts; at most {MAX_ENTRIES:,} are read.")
     unpacked = sum(entry.file_size for entry in entries)

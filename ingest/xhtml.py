@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from lxml import etree
 
 from ingest.blocks import Block, Kind, table_text
+from ingest.hidden import is_hidden, selectors
 
 BLOCKS = frozenset(
     [
@@ -62,36 +63,15 @@ BLOCKS = frozenset(
         "caption",
     ]
 )
-SKIPPED = frozenset(
-    [
-        "head",
-        "script",
-        "style",
-        "template",
-        "noscript",
-        "iframe",
-        "object",
-        "canvas",
-        "math",
-        "svg",
-        "select",
-        "datalist",
-        "audio",
-        "video",
-    ]
-)
 MASTER = re.compile(r"(?i)click to edit|(?:second|third|fourth|fifth) level|^[\W\d]*$")
-HIDDEN_STYLE = re.compile(
-    r"display\s*:\s*none|visibility\s*:\s*hidden|(?:^|;)\s*opacity\s*:\s*0(?:\.0*)?\s*(?:;|$)|font-size\s*:\s*0(?:px|pt|em|%)?\s*(?:;|$)",
-    re.IGNORECASE,
-)
 SPACES = re.compile(r"[^\S\n]+")
 BREAKS = re.compile(r" *\n *")
 
 
 def blocks(root: etree._Element, *, part: str | None, tika: bool, sheets: bool = False) -> Iterator[Block]:
     """Blocks in document order. sheets: 'page' divs are worksheets, not pages."""
-    return _Walker(part, tika, sheets).walk(root)
+    by_sheet = frozenset() if tika else selectors(root)
+    return _Walker(part, tika, sheets, by_sheet).walk(root)
 
 
 @dataclass
@@ -99,6 +79,7 @@ class _Walker:
     part: str | None
     tika: bool
     sheets: bool
+    by_sheet: frozenset[str]
     page: int | None = None
     buffer: list[str] = field(default_factory=list)
     heading: int = 0
@@ -133,11 +114,7 @@ class _Walker:
     def skipped(self, element: etree._Element, tag: str) -> bool:
         if self.tika:
             return tag == "head" or (tag == "div" and element.get("class") == "package-entry")
-        return (
-            tag in SKIPPED
-            or element.get("hidden") is not None
-            or bool(HIDDEN_STYLE.search(element.get("style") or ""))
-        )
+        return is_hidden(element, tag, self.by_sheet)
 
     def enter(self, element: etree._Element, tag: str) -> Iterator[Block]:
         if tag == "img" and (alt := (element.get("alt") or "").strip()):

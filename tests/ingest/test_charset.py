@@ -1,0 +1,60 @@
+"""Text files in the encodings that real offices have."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ingest import charset
+
+FILES = Path(__file__).resolve().parents[1] / "files"
+CHINESE = "水箱编号为WT-205，保修期三年。请使用DC-1除垢剂，不要使用白醋。"
+TRADITIONAL = "水箱編號為WT-205，保固期兩年。請使用DC-1除垢劑，不要使用白醋。"
+JAPANESE = "水タンクの番号はWT-205です。保証期間は三年です。酢は使わないでください。"
+KOREAN = "역사적 예수 연구자들은 복음서나 사도들의 서신서 속의 이야기를 연구한다."
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding"),
+    [
+        (CHINESE, "gbk"),
+        (CHINESE, "gb18030"),
+        (CHINESE, "utf-16-le"),
+        (CHINESE, "utf-16"),
+        (TRADITIONAL, "big5"),
+        (JAPANESE, "shift_jis"),
+        (JAPANESE, "euc_jp"),
+        (JAPANESE, "iso2022_jp"),
+        (KOREAN, "euc_kr"),
+        ("naïve café costs £32 – “quoted”", "cp1252"),
+        ("naïve café", "utf-8-sig"),
+        ("The tank is WT-205.", "utf-16-be"),
+        ("plain", "ascii"),
+    ],
+)
+def test_reads_what_was_written(text: str, encoding: str) -> None:
+    assert charset.decode(text.encode(encoding))[0] == text
+
+
+@pytest.mark.parametrize(
+    ("name", "word"),
+    [("gbk.txt", "除垢剂"), ("big5.txt", "保固期"), ("shift-jis.txt", "水タンク"), ("utf-16.txt", "café")],
+)
+def test_reads_the_files_of_old_systems(name: str, word: str) -> None:
+    assert word in charset.decode((FILES / name).read_bytes())[0]
+
+
+def test_a_wrong_declaration_does_not_win_over_utf8() -> None:
+    page = '<meta charset="windows-1252"><p>水箱</p>'.encode()
+    assert "水箱" in charset.decode(page, markup=True)[0]
+
+
+def test_a_declaration_tells_what_bytes_do_not() -> None:
+    page = b'<meta charset="windows-1251"><p>' + "Привет".encode("cp1251") + b"</p>"
+    assert "Привет" in charset.decode(page, markup=True)[0]
+
+
+def test_never_fails() -> None:
+    assert charset.decode(bytes(range(256)) * 4)[0]
+    assert charset.decode(b"")[0] == ""
