@@ -32,10 +32,11 @@ _SPACELESS = (
     "\ua960-\ua97f\uac00-\ud7ff\uf900-\ufaff\U00020000-\U0003ffff"
 )
 _JOINTS = "-_./@:#+"
+_RUN = re.compile(f"[{_SPACELESS}]")
 _TOKEN = re.compile(
-    rf"(?P<run>[{_SPACELESS}]+)"
-    rf"|(?P<joined>[a-z0-9]+(?:[{re.escape(_JOINTS)}]+[a-z0-9]+)+)"
-    rf"|(?P<word>[a-z0-9]+(?![^\W_])|(?:(?![{_SPACELESS}])[^\W_])+)"
+    rf"[{_SPACELESS}]+"
+    rf"|[a-z0-9]+(?:[{re.escape(_JOINTS)}]+[a-z0-9]+)+"
+    rf"|[a-z0-9]+(?![^\W_])|(?:(?![{_SPACELESS}])[^\W_])+"
 )
 _PARTS = re.compile(f"[{re.escape(_JOINTS)}]+")
 _MAX_TERM = 64  # characters; longer runs are base64 and the like, which nobody asks for
@@ -63,25 +64,27 @@ def scripts(text: str) -> Counter[str]:
 def terms(text: str) -> list[str]:
     """The text's terms in order, repeats kept. Only stop words: they are kept, for want of better."""
     plain = unicodedata.normalize("NFKC", text).lower()
-    found = [term for match in _TOKEN.finditer(plain) for term in _expand(match) if len(term) <= _MAX_TERM]
+    found = [term for token in _TOKEN.findall(plain) for term in _expand(token)]
     kept = [term for term in found if term not in STOP_WORDS]
     return [_stem(term) for term in (kept or found)]
 
 
-def _expand(match: re.Match[str]) -> list[str]:
-    token = match.group()
-    if match.lastgroup == "word":
-        return [token]
-    if match.lastgroup == "run":
-        return [token[i : i + 2] for i in range(len(token) - 1)] or [token]
+@lru_cache(maxsize=30_000)
+def _expand(token: str) -> tuple[str, ...]:
+    if _RUN.match(token):
+        return tuple(token[i : i + 2] for i in range(len(token) - 1)) or (token,)
+    if len(token) > _MAX_TERM:
+        return ()
     parts = _PARTS.split(token)
+    if len(parts) == 1:
+        return (token,)
     if not (set(token) & set("_./@:") or any(character.isdigit() for character in token)):
-        return parts  # a hyphenated word
+        return tuple(parts)  # a hyphenated word
     # one spelling for E-42, E_42 and E42; parts of one letter or digit would only be noise
-    return [token.replace("-", "").replace("_", ""), *(part for part in parts if len(part) > 1)]
+    return (token.replace("-", "").replace("_", ""), *(part for part in parts if len(part) > 1))
 
 
-@lru_cache(maxsize=100_000)
+@lru_cache(maxsize=30_000)
 def _stem(term: str) -> str:
     language = STEMMERS.get(script(term[0]))
     if language is None or not term.isalpha():

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from kb.index import terms
 from kb.store.chunks import LoadedChunk
 from kb.types import Passage
 
 JOINED = 3  # chunks in one passage at most
 PER_DOCUMENT = 3  # passages of one document, until the others had their turn
-SAME = 0.9  # share of common terms from which two chunks tell the same
+SAME = 0.9  # share of common words from which two chunks tell the same
+_PIECE = re.compile(r"[^\s,.;:!?，。、；：！？]+")  # words; clauses where no spaces are written
 
 
 @dataclass
@@ -46,7 +47,7 @@ def arrange(
     """At most `limit` passages, best first, numbered from 1. chunks: best first, with their scores."""
     groups: list[_Group] = []
     for chunk, score in zip(chunks, scores, strict=True):
-        bag = frozenset(terms(chunk.text))
+        bag = frozenset(_PIECE.findall(chunk.text))
         if any(_alike(bag, other) for group in groups for other in group.bags):
             continue
         near = next((group for group in groups if group.touches(chunk)), None)
