@@ -78,7 +78,7 @@ class Model:
 
     def forward(self, batch: Batch) -> NDArray[np.float32]:
         """See `Engine`. The logits are the model's own array: valid until the next forward."""
-        with self._lock, self._pool.awake():
+        with self._lock:
             tokens, outputs = len(batch.tokens), len(batch.logits_at)
             self._check(batch)
             if tokens > self._work.tokens or outputs > self._work.outputs:
@@ -131,6 +131,10 @@ class Model:
             raise ValueError("the segments' lengths do not add up to the tokens")
         if batch.tokens.min() < 0 or batch.tokens.max() >= self.vocab_size:
             raise ValueError("a token outside the vocabulary")
+        if len(batch.logits_at) and not 0 <= batch.logits_at.min() <= batch.logits_at.max() < len(
+            batch.tokens
+        ):
+            raise ValueError("logits of a token that is not in the batch")
         for segment in batch.segments:
             end = segment.position + segment.length
             needed = -(-end // PAGE)

@@ -13,8 +13,8 @@ from kb.llm.local.config import BLOCK, ModelConfig
 from kb.llm.local.errors import BadModel
 from kb.llm.local.kernels import matmul
 from kb.llm.local.kernels.build import Kernels
-from kb.llm.local.kernels.pool import Ints, zeros
-from kb.llm.local.types import Expert
+from kb.llm.local.kernels.pool import zeros
+from kb.llm.local.types import Expert, Packed
 from kb.llm.local.workspace import Workspace
 
 GATE_UP, GATE, DOWN, COMBINE = range(4)  # the steps, in order
@@ -57,8 +57,13 @@ class ExpertSteps:
         self, config: ModelConfig, kernels: Kernels, work: Workspace, together: int, *, exact: bool
     ) -> None:
         self._config, self._kernels, self._exact = config, kernels, exact
-        self._up_table, self._down_table = zeros(together, matmul.ENTRY), zeros(together, matmul.ENTRY)
         inner, hidden = config.intermediate_size, config.hidden_size
+        self._up_table, self._down_table = zeros(together, matmul.ENTRY), zeros(together, matmul.ENTRY)
+        # Python writes single numbers into a memoryview five times faster than into an array
+        self._up_view, self._down_view = (
+            memoryview(t).cast("B").cast("q") for t in (self._up_table, self._down_table)
+        )
+        self._pattern: tuple[list[int], list[int]] | None = None
         self._normed = steps.Source(work.normed, work.normed_q8)
         self._gated = steps.Source(work.gated, work.gated_q8)
         self._work = work
@@ -68,7 +73,7 @@ class ExpertSteps:
         per_part = -(-blocks // steps.PARTS)
         records = None if exact else work.gated_q8
         self._gate = steps.arguments(0, steps.PARTS, per_part, blocks, work.gate_up, work.gated, records)
-        self._gate_rows = (work.gate_up.strides[0], work.gated.strides[0], work.gated_q8.strides[0])
+        self._every_row = np.arange(len(work.gated), dtype=np.int32)
         blocks = hidden // BLOCK
         per_part = -(-blocks // steps.PARTS)
         self._combine = steps.arguments(
@@ -85,45 +90,60 @@ class ExpertSteps:
     def prepare(self, share: Share, experts: Sequence[Expert], tokens: int) -> tuple[int, int]:
         """Point the steps at these experts; the addresses of the kernels for GATE_UP and DOWN."""
         self._choose(experts[0])
-        work = self._work
-        up_out, up_stride = steps.address(work.gate_up), work.gate_up.strides[0]
-        down_out, down_stride = steps.address(work.down), work.down.strides[0]
-        order = steps.address(work.order)
-        gated, gated_stride = self._down_source
-        up_items = down_items = 0
-        for i, expert in enumerate(experts):
-            start, rows = share.starts[i], share.rows[i]
+        self._combine[0] = tokens
+        if self._pattern != (share.starts, share.rows):
+            self._arrange(share)
+        for column, expert in enumerate(experts):
             up, down = expert.gate_up, expert.down
             if (up.layout, down.layout) != self._layouts:
                 raise BadModel("experts of one layer are packed in different layouts; pack the model again")
-            out = up_out + start * up_stride
-            row = steps.entry(up, order + 4 * start, rows, out, up_stride, up_items)
-            self._up_table[i], up_items = row, row[steps.UPTO]
-            out = down_out + start * down_stride
-            row = steps.entry(down, self._identity + 4 * start, rows, out, down_stride, down_items)
-            self._down_table[i], down_items = row, row[steps.UPTO]
-        self._up[1], self._up[7] = len(experts), up_items
-        self._down[1], self._down[7] = len(experts), down_items
-        self._down[2], self._down[3] = gated, gated_stride
-        first, count = share.starts[0], sum(share.rows)
-        up_row, out_row, record_row = self._gate_rows
-        self._gate[0] = count
-        self._gate[4] = up_out + first * up_row
-        self._gate[5] = steps.address(work.gated) + first * out_row
-        if not self._exact:
-            self._gate[6] = steps.address(work.gated_q8) + first * record_row
-        self._combine[0] = tokens
+            _point(self._up_view, column, up, self._up_offsets)
+            _point(self._down_view, column, down, self._down_offsets)
         return self._functions[GATE_UP], self._functions[DOWN]
 
     def _choose(self, expert: Expert) -> None:
+        """Kernels and activations for the experts' layouts."""
         layouts = (expert.gate_up.layout, expert.down.layout)
         if layouts == self._layouts:
             return
         names = [steps.kernel_name(layout, self._exact) for layout in layouts]
-        self._up[2], self._up[3] = self._normed.pick(names[0])
-        self._down_source = self._gated.pick(names[1])
+        self._up[2:4] = self._normed.pick(names[0])
+        self._down[2:4] = self._gated.pick(names[1])
         self._functions[GATE_UP], self._functions[DOWN] = (self._kernels[name] for name in names)
-        self._layouts = layouts
-        rows = len(self._work.gated)
-        self._rows = np.arange(rows, dtype=np.int32)
-        self._identity = steps.address(self._rows)
+        self._up_offsets = steps.offsets(
+            layouts[0], 2 * self._config.intermediate_size, self._config.hidden_size
+        )
+        self._down_offsets = steps.offsets(
+            layouts[1], self._config.hidden_size, self._config.intermediate_size
+        )
+        self._layouts, self._pattern = layouts, None
+
+    def _arrange(self, share: Share) -> None:
+        """Everything in the entries but where the weights are."""
+        work, count = self._work, len(share.rows)
+        order, every = steps.address(work.order), steps.address(self._every_row)
+        for table, arguments, offsets, rows, out in (
+            (self._up_table, self._up, self._up_offsets, order, work.gate_up),
+            (self._down_table, self._down, self._down_offsets, every, work.down),
+        ):
+            base, stride, items = steps.address(out), out.strides[0], 0
+            for column, (start, length) in enumerate(zip(share.starts, share.rows, strict=True)):
+                items += offsets[3]
+                fixed = (rows + 4 * start, length, base + start * stride, stride, offsets[2], items)
+                table[column, 3:] = fixed
+            arguments[1], arguments[7] = count, items
+        first = share.starts[0]
+        self._gate[0] = sum(share.rows)
+        self._gate[4] = steps.address(work.gate_up) + first * work.gate_up.strides[0]
+        self._gate[5] = steps.address(work.gated) + first * work.gated.strides[0]
+        if not self._exact:
+            self._gate[6] = steps.address(work.gated_q8) + first * work.gated_q8.strides[0]
+        self._pattern = (share.starts, share.rows)
+
+
+def _point(view: memoryview, row: int, packed: Packed, offsets: tuple[int, int, int, int]) -> None:
+    base = steps.address_of(packed)
+    at = row * matmul.ENTRY
+    view[at] = base
+    view[at + 1] = base + offsets[0] if packed.layout in ("int8", "mxfp4") else offsets[0]
+    view[at + 2] = base + offsets[1]

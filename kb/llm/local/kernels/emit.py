@@ -14,7 +14,7 @@ from llvmlite import ir
 
 LANES = 16  # float32 numbers handled together; LLVM splits them where registers are narrower
 
-I8, I16, I32, I64 = (ir.IntType(bits) for bits in (8, 16, 32, 64))
+BOOL, I8, I16, I32, I64 = (ir.IntType(bits) for bits in (1, 8, 16, 32, 64))
 F16, F32 = ir.HalfType(), ir.FloatType()
 PTR = ir.PointerType()
 VF = ir.VectorType(F32, LANES)

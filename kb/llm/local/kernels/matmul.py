@@ -23,7 +23,7 @@ GROUPS = (6, 4, 2, 1)  # tokens a tile function takes at once
 ENTRY = 9  # int64s of an entry
 WEIGHT_BYTES = {"int8": 1024, "mxfp4": 512}  # of one tile's block
 _BYTES = ir.VectorType(I8, 64)
-_EXPAND_FROM = 8  # tokens from which mxfp4 tiles are expanded to int8 once instead of once per group
+_EXPAND_FROM = 24  # tokens from which mxfp4 tiles are expanded to int8 once instead of once per group
 
 
 def emit(module: ir.Module, layout: str, acts: str, path: str) -> None:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,17 +42,16 @@ class Program:
 
 
 class Pool:
-    """The caller's thread and `threads` - 1 others. They spin between programs while `awake()`, else sleep."""
+    """The caller's thread and `threads` - 1 others, which sleep when nothing has run for some milliseconds."""
 
     def __init__(self, kernels: Kernels, threads: int) -> None:
         if threads < 1:
             raise ValueError("at least one thread")
         self._kernels = kernels  # keeps the machine code alive
         self._control = zeros(run.CONTROL_BYTES // 8)
+        self._control[run.THREADS // 8] = threads
         self._address = self._control.ctypes.data
         self._done = zeros(threads, run.LINE // 8)
-        self._set(run.THREADS, threads)
-        self._set(run.PARKED, 1)
         pointer = ctypes.c_void_p
         self._submit = ctypes.CFUNCTYPE(None, pointer, pointer, ctypes.c_int64)(kernels["submit"])
         self._serve = ctypes.CFUNCTYPE(None, pointer, pointer)(kernels["serve"])
@@ -67,33 +65,20 @@ class Pool:
             thread.start()
 
     def run(self, program: Program, length: int | None = None) -> None:
-        """The first `length` steps (default: all). Only inside `awake()`."""
-        self._submit(self._address, program.address, program.length if length is None else length)
-
-    @contextmanager
-    def awake(self) -> Iterator[None]:
-        """Threads are ready for programs until exit."""
+        """The first `length` steps (default: all), by all threads; one caller at a time."""
         if self._closed:
             raise RuntimeError("the model was closed")
-        self._set(run.PARKED, 0)
         for event in self._wake:
             event.set()
-        try:
-            yield
-        finally:
-            self._set(run.PARKED, 1)
+        self._submit(self._address, program.address, program.length if length is None else length)
 
     def close(self) -> None:
         """End the threads; twice is fine."""
         self._closed = True
-        self._set(run.PARKED, 1)
         for event in self._wake:
             event.set()
         for thread in self._threads:
             thread.join()
-
-    def _set(self, word: int, value: int) -> None:
-        self._control[word // 8] = value
 
     def _loop(self, number: int) -> None:
         done = self._done[number].ctypes.data

@@ -1,22 +1,23 @@
 """Programs of kernels, run by all threads together without going back to Python in between.
 
 A program is a list of steps (function, arguments). Every thread runs every step, taking work from the step's
-shared counter; all meet at a barrier before the next. Control words, each on a cache line of its own:
-job number, program, its length, barrier arrivals, arrivals before this job, threads, parked.
+shared counter; all meet at a barrier before the next. Who waits spins a moment, then lets others run, and, without
+a job for some milliseconds, goes back to Python to sleep. Control words, each on a cache line of its own: job number,
+program, its length, barrier arrivals, arrivals before this job, threads.
 """
 
 from __future__ import annotations
 
 from llvmlite import ir
 
-from kb.llm.local.kernels.emit import I32, I64, PTR, STEP, Fn
+from kb.llm.local.kernels.emit import BOOL, I32, I64, PTR, STEP, Fn
 
 LINE = 64  # bytes from one control word, or program entry, to the next
-JOB, PROGRAM, LENGTH, ARRIVED, BASE, THREADS, PARKED = (LINE * i for i in range(7))
-CONTROL_BYTES = LINE * 7
+JOB, PROGRAM, LENGTH, ARRIVED, BASE, THREADS = (LINE * i for i in range(6))
+CONTROL_BYTES = LINE * 6
 FUNCTION, ARGUMENTS, COUNTER = 0, 8, 16  # within a program entry
 
-_SPINS, _YIELDS = 4000, 400  # ~40 µs of spinning, then give the core away, then sleep
+_SPINS, _YIELDS = 2000, 3000  # some 10 µs of spinning, then some milliseconds of giving the core away
 
 
 def emit(module: ir.Module) -> None:
@@ -28,38 +29,34 @@ def emit(module: ir.Module) -> None:
 
 
 def _wait(module: ir.Module) -> None:
-    """wait(word, target, parked): until *word >= target; false if *parked became set first (parked may be null)."""
-    f = Fn(module, "wait", ir.FunctionType(ir.IntType(1), [PTR, I64, PTR]), inner=True)
-    word, target, parked = f.args
+    """wait(word, target, patient): until *word >= target; false once out of patience (patient: naps instead)."""
+    f = Fn(module, "wait", ir.FunctionType(BOOL, [PTR, I64, BOOL]), inner=True)
+    word, target, patient = f.args
     b = f.b
-    spins = f.slot(I64, f.i64(0))
-    head, again, check, stop, slow, sleep, nap, give, out = (
-        f.function.append_basic_block(n)
-        for n in ("head", "again", "check", "stop", "slow", "sleep", "nap", "give", "out")
-    )
+    turns = f.slot(I64, f.i64(0))
+    names = ("head", "met", "again", "slow", "give", "out", "nap", "tired")
+    head, met, again, slow, give, out, nap, tired = (f.function.append_basic_block(name) for name in names)
     b.branch(head)
     b.position_at_end(head)
-    b.cbranch(b.icmp_signed(">=", b.load_atomic(word, "acquire", 8, typ=I64), target), out, again)
-    b.position_at_end(out)
-    b.ret(ir.Constant(ir.IntType(1), 1))
+    b.cbranch(b.icmp_signed(">=", b.load_atomic(word, "acquire", 8, typ=I64), target), met, again)
+    b.position_at_end(met)
+    b.ret(ir.Constant(BOOL, 1))
     b.position_at_end(again)
-    b.cbranch(b.icmp_signed("==", b.ptrtoint(parked, I64), f.i64(0)), slow, check)
-    b.position_at_end(check)
-    b.cbranch(b.icmp_signed("!=", b.load_atomic(parked, "acquire", 8, typ=I64), f.i64(0)), stop, slow)
-    b.position_at_end(stop)
-    b.ret(ir.Constant(ir.IntType(1), 0))
+    turn = b.add(f.get(turns, I64), f.i64(1))
+    f.set(turns, turn)
+    b.cbranch(b.icmp_signed("<", turn, f.i64(_SPINS)), head, slow)
     b.position_at_end(slow)
-    count = b.add(f.get(spins, I64), f.i64(1))
-    f.set(spins, count)
-    b.cbranch(b.icmp_signed("<", count, f.i64(_SPINS)), head, sleep)
-    b.position_at_end(sleep)
-    b.cbranch(b.icmp_signed("<", count, f.i64(_SPINS + _YIELDS)), give, nap)
+    b.cbranch(b.icmp_signed("<", turn, f.i64(_SPINS + _YIELDS)), give, out)
     b.position_at_end(give)
     f.call("sched_yield", I32)
     b.branch(head)
+    b.position_at_end(out)
+    b.cbranch(patient, nap, tired)
     b.position_at_end(nap)
     f.call("usleep", I32, ir.Constant(I32, 50))
     b.branch(head)
+    b.position_at_end(tired)
+    b.ret(ir.Constant(BOOL, 0))
 
 
 def _steps(module: ir.Module) -> None:
@@ -76,7 +73,7 @@ def _steps(module: ir.Module) -> None:
         b.call(step, [f.load(PTR, entry, ARGUMENTS, align=8), f.at(entry, COUNTER)])
         b.atomic_rmw("add", f.at(control, ARRIVED), f.i64(1), "acq_rel")
         target = b.add(base, b.mul(threads, b.add(i, f.i64(1))))
-        f.call("wait", ir.IntType(1), f.at(control, ARRIVED), target, ir.Constant(PTR, None))
+        f.call("wait", BOOL, f.at(control, ARRIVED), target, ir.Constant(BOOL, 1))
     f.finish()
 
 
@@ -95,7 +92,7 @@ def _submit(module: ir.Module) -> None:
 
 
 def _serve(module: ir.Module) -> None:
-    """serve(control, done): run jobs after number *done until parked; *done is kept up to date."""
+    """serve(control, done): run jobs after number *done until none comes for a while; *done is kept up to date."""
     f = Fn(module, "serve", ir.FunctionType(ir.VoidType(), [PTR, PTR]))
     control, done = f.args
     b = f.b
@@ -103,7 +100,7 @@ def _serve(module: ir.Module) -> None:
     b.branch(head)
     b.position_at_end(head)
     target = b.add(f.load(I64, done, align=8), f.i64(1))
-    more = f.call("wait", ir.IntType(1), f.at(control, JOB), target, f.at(control, PARKED))
+    more = f.call("wait", BOOL, f.at(control, JOB), target, ir.Constant(BOOL, 0))
     b.cbranch(more, go, out)
     b.position_at_end(go)
     f.call("steps", ir.VoidType(), control)

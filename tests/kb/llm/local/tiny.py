@@ -22,6 +22,8 @@ from kb.llm.local.memory import MemoryWeights
 from kb.llm.local.quant_dense import dense_specs
 from kb.llm.local.types import Expert
 
+torch.set_num_threads(1)  # too small to share, and other tests run beside
+
 FP4 = torch.from_numpy(quant.FP4)
 
 SHAPE: dict[str, Any] = {
