@@ -303,9 +303,9 @@ class Asker:
         notice: str,
     ) -> _Draft:
         with run.step("cite"):
-            quotes = extract.choose(reading)
+            quotes = extract.choose(reading, passages)
             text = extract.compose(quotes)
-            sources = cite.citations(text, passages, quotes)
+            sources = cite.quotations(quotes, passages)
         return _Draft(
             text, "extractive", True, "full", sources, passages, None, say(notice, run.language), confidence
         )

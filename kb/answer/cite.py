@@ -61,34 +61,38 @@ def claims(text: str) -> list[tuple[str, tuple[int, ...]]]:
     return found
 
 
-def citations(text: str, shown: Sequence[Passage], quotes: Sequence[Quote] = ()) -> tuple[Citation, ...]:
-    """One citation a cited passage, in order of mention. quotes: sentences already chosen (extractive)."""
+def citations(text: str, shown: Sequence[Passage]) -> tuple[Citation, ...]:
+    """One citation a cited passage, in order of mention, with the sentence that supports what is said there."""
     by_number = {passage.n: passage for passage in shown}
-    chosen = {quote.n: quote.text for quote in reversed(quotes)}
     said: dict[int, list[str]] = {}
     for claim, numbers in claims(text):
         for n in numbers:
             said.setdefault(n, []).append(claim)
-    found = []
-    for n in marked(text):
-        passage = by_number.get(n)
-        if passage is None:
-            continue
-        quote = chosen.get(n) or supporting(" ".join(said.get(n, [text])), passage)
-        found.append(
-            Citation(
-                n=n,
-                document_id=passage.document_id,
-                external_id=passage.external_id,
-                title=passage.title,
-                revision=passage.revision,
-                page=passage.page,
-                heading=passage.heading,
-                quote=quote,
-                url=passage.url,
-            )
-        )
-    return tuple(found)
+    return tuple(
+        _citation(by_number[n], supporting(" ".join(said.get(n, [text])), by_number[n]))
+        for n in marked(text)
+        if n in by_number
+    )
+
+
+def quotations(quotes: Sequence[Quote], shown: Sequence[Passage]) -> tuple[Citation, ...]:
+    """One citation a quotation, in their order; two of one passage share its number."""
+    by_number = {passage.n: passage for passage in shown}
+    return tuple(_citation(by_number[quote.n], quote.text) for quote in quotes)
+
+
+def _citation(passage: Passage, quote: str) -> Citation:
+    return Citation(
+        n=passage.n,
+        document_id=passage.document_id,
+        external_id=passage.external_id,
+        title=passage.title,
+        revision=passage.revision,
+        page=passage.page,
+        heading=passage.heading,
+        quote=quote,
+        url=passage.url,
+    )
 
 
 def supporting(claim: str, passage: Passage) -> str:

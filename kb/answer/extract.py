@@ -9,14 +9,15 @@ weights on labelled sets and prints them.
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 from kb.answer.expects import Kind, carries, expected
 from kb.answer.sentences import spans
-from kb.answer.words import question_terms, terms
+from kb.answer.words import ASKING_ZH, CJK, fold, question_terms, terms
 from kb.ports import Encoder
 from kb.types import Passage
 
@@ -24,6 +25,9 @@ PASSAGES_READ = 6
 SENTENCES_PER_PASSAGE = 60
 EMBEDDED = 20
 QUOTES = 3
+CLOSE = 1.5  # log-odds by which a further sentence may be worse than the best
+STEPS = 600  # characters of instructions quoted at most
+_WORD = re.compile(rf"[{CJK}]|[^\W_{CJK}]+")
 SHORTEST = 8  # characters; less is a heading or a stray cell
 
 FEATURES = (
@@ -33,10 +37,15 @@ FEATURES = (
     "cosine_top",
     "kind",
     "rank",
+    "share",
     "first",
     "short",
+    "long",
     "question",
     "order",
+    "copied",
+    "focus",
+    "focus_near",
 )
 WEIGHTS = {
     "said": 2.5,
@@ -45,10 +54,15 @@ WEIGHTS = {
     "cosine_top": 0.5,
     "kind": 0.9,
     "rank": -1.0,
+    "share": 0.0,
     "first": 0.1,
     "short": -0.8,
+    "long": 0.0,
     "question": -1.5,
     "order": 0.5,
+    "copied": 0.0,
+    "focus": 0.0,
+    "focus_near": 0.0,
 }
 
 
@@ -92,12 +106,21 @@ def read(question: str, passages: Sequence[Passage], encoder: Encoder | None = N
         return Reading(question, kind, (), {})
     bags = [frozenset(terms(text)) for *_, text in found]
     around = {passage.n: frozenset(terms(f"{passage.title} {passage.heading}")) for passage in passages}
+    # What a passage is about, said once in its title or first sentence and then only pointed at.
+    subject = dict(around)
+    for at, (passage, *_) in enumerate(found):
+        if at == 0 or found[at - 1][0].n != passage.n:
+            subject[passage.n] = around[passage.n] | bags[at]
     weights = _weights(question_terms(question), bags)
     total = sum(weights.values()) or 1.0
     ordered = question_terms(question)
+    runs = _runs(question)
+    best = max(passage.score for passage in passages)
     rows = []
     for at, (passage, _start, _end, text) in enumerate(found):
         near = bags[at] | around[passage.n]
+        focus = {term: weight for term, weight in weights.items() if term not in subject[passage.n]}
+        whole = sum(focus.values()) or 1.0
         for other in (at - 1, at + 1):
             if 0 <= other < len(found) and found[other][0].n == passage.n:
                 near = near | bags[other]
@@ -109,10 +132,15 @@ def read(question: str, passages: Sequence[Passage], encoder: Encoder | None = N
                 "cosine_top": 0.0,
                 "kind": float(kind is not None and carries(kind, text, question)),
                 "rank": math.log1p(passages.index(passage)),
+                "share": passage.score / best if best > 0 else 1.0,
                 "first": float(at == 0 or found[at - 1][0].n != passage.n),
                 "short": float(len(bags[at]) < 3),
+                "long": min(1.0, len(bags[at]) / 40),
                 "question": float(text.rstrip("\"'”’)）").endswith(("?", "？"))),
                 "order": _in_order(ordered, text),
+                "copied": _copied(runs, text),
+                "focus": sum(weight for term, weight in focus.items() if term in bags[at]) / whole,
+                "focus_near": sum(weight for term, weight in focus.items() if term in near) / whole,
             }
         )
     _add_cosines(question, [text for *_, text in found], rows, encoder)
@@ -129,22 +157,48 @@ def score(row: dict[str, float]) -> float:
     return sum(WEIGHTS[name] * row[name] for name in FEATURES)
 
 
-def choose(reading: Reading, limit: int = QUOTES) -> tuple[Quote, ...]:
-    """One to three sentences to show: the best, and others only when they come close and say something new."""
+def choose(reading: Reading, passages: Sequence[Passage], limit: int = QUOTES) -> tuple[Quote, ...]:
+    """One to three quotations, best first: others only when they come close and say something new.
+
+    Sentences that follow each other become one quotation; instructions go on as long as their passage does.
+    """
     chosen: list[Quote] = []
     for quote in reading.quotes[: limit * 4]:
-        if len(chosen) == limit:
+        if len(chosen) == limit or (chosen and quote.score < chosen[0].score - CLOSE):
             break
-        if chosen and quote.score < chosen[0].score - 2.5:
-            break
-        if any(_same(quote.text, other.text) for other in chosen):
+        if not any(_same(quote.text, other.text) for other in chosen):
+            chosen.append(quote)
+    by_number = {passage.n: passage.text for passage in passages}
+    if reading.kind == "steps" and chosen:
+        chosen[0] = _onward(chosen[0], by_number[chosen[0].n])
+    merged: list[Quote] = []
+    for quote in chosen:
+        at = next((at for at, other in enumerate(merged) if _touch(other, quote, by_number[quote.n])), None)
+        if at is None:
+            merged.append(quote)
             continue
-        chosen.append(quote)
-    return (
-        tuple(sorted(chosen, key=lambda quote: (quote.n != chosen[0].n, quote.n, quote.start)))
-        if chosen
-        else ()
-    )
+        start, end = min(merged[at].start, quote.start), max(merged[at].end, quote.end)
+        merged[at] = replace(merged[at], start=start, end=end, text=by_number[quote.n][start:end])
+    return tuple(merged)
+
+
+def _onward(quote: Quote, text: str) -> Quote:
+    """The quotation with the sentences after it, up to STEPS characters: instructions rarely end with one."""
+    end = quote.end
+    for start, stop in spans(text):
+        if start >= end and stop - quote.start <= STEPS:
+            end = stop
+        elif start >= end:
+            break
+    return replace(quote, end=end, text=text[quote.start : end])
+
+
+def _touch(one: Quote, other: Quote, text: str) -> bool:
+    """Whether two quotations of one passage overlap or have nothing but white space between them."""
+    if one.n != other.n:
+        return False
+    first, second = sorted((one, other), key=lambda quote: quote.start)
+    return second.start <= first.end or not text[first.end : second.start].strip()
 
 
 def compose(quotes: Sequence[Quote]) -> str:
@@ -173,6 +227,25 @@ def _in_order(asked: Sequence[str], text: str) -> float:
         for first, second in pairwise(asked)
     )
     return close / (len(asked) - 1)
+
+
+def _runs(question: str) -> list[list[str]]:
+    """Pieces of the question to look for word for word, longest first: 6, 5, 4, 3, 2 words or CJK characters."""
+    tokens = _WORD.findall(ASKING_ZH.sub(" ", fold(question)))
+    return [[_glue(tokens[at : at + n]) for at in range(len(tokens) - n + 1)] for n in (6, 5, 4, 3, 2)]
+
+
+def _copied(runs: Sequence[Sequence[str]], text: str) -> float:
+    """How long a piece of the question the sentence repeats to the letter: 6 words are 1.0."""
+    glued = _glue(_WORD.findall(fold(text)))
+    for length, pieces in zip((6, 5, 4, 3, 2), runs, strict=True):
+        if any(piece in glued for piece in pieces):
+            return length / 6
+    return 0.0
+
+
+def _glue(tokens: Sequence[str]) -> str:
+    return f" {' '.join(tokens)} "
 
 
 def _add_cosines(

@@ -10,7 +10,7 @@ _ABBREVIATIONS = frozenset(
     gen col lt sgt capt rev hon gov sen rep jan feb mar apr jun jul aug sep sept oct nov dec mt ft ca cf ed eds
     u.s u.k u.n a.m p.m ph.d b.a m.a""".split()
 )
-_END = re.compile(r"[。！？!?；]+[”’」』）)\"'】]*|\.+[\"'”’)\]]*(?=\s|$)|\n+")
+_END = re.compile(r"[。！？!?]+[”’」』）)\"'】]*|\.+[\"'”’)\]]*(?=\s|$)|\n+")
 _LAST_WORD = re.compile(r"([A-Za-z.]+)\.[\"'”’)\]]*$")
 _NUMBERED = re.compile(r"^\s*(?:\d{1,3}|[a-zA-Z])\.$")
 LONGEST = 420
