@@ -7,6 +7,7 @@ run, to fetch the experts chosen. See `kernels/` for the arithmetic and `kernels
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,8 +20,11 @@ from kb.llm.local.kernels.build import kernels
 from kb.llm.local.kernels.pool import Ints, Pool, Program
 from kb.llm.local.kv import KVCache
 from kb.llm.local.rope import Rope
-from kb.llm.local.types import PAGE, Batch, Weights
+from kb.llm.local.types import PAGE, Batch, Packed, Weights
 from kb.llm.local.workspace import Workspace
+
+
+Outputs = Sequence[tuple[Packed, NDArray[np.float32]]]  # matrices and where their products go
 
 
 @dataclass
@@ -69,6 +73,8 @@ class Model:
         self.path = self._kernels.path
         self._rope = Rope(config)
         self._lock = threading.Lock()
+        self._guess: list[int] = []
+        self._tables: list[NDArray[np.int32]] = []
         self._pool = Pool(self._kernels, threads)
         self._reserve(64, 8)
 
@@ -162,15 +168,15 @@ class Model:
             start += segment.length
         self._rope.fill(work.positions[:tokens], work.cos[:tokens], work.sin[:tokens])
         work.output_rows[:outputs] = batch.logits_at
-        self._guess: list[int] = []
+        self._guess = []
         for arguments in self._per_token:
             arguments[0] = tokens
-        for table in self._token_tables:
-            table[:, steps.TOKENS] = tokens
+        for entries in self._token_tables:
+            entries[:, steps.TOKENS] = tokens
         for arguments in self._per_output:
             arguments[0] = outputs
-        for table in self._output_tables:
-            table[:, steps.TOKENS] = outputs
+        for entries in self._output_tables:
+            entries[:, steps.TOKENS] = outputs
 
     def _reserve(self, tokens: int, outputs: int) -> None:
         """Room for batches of this size, and every program over it."""
@@ -275,7 +281,7 @@ class Model:
         self._output_tables += [table for _, table in done]
         return [(self._kernels["norm"], norm), *(step for step, _ in done)]
 
-    def _product(self, source: steps.Source, parts: list[tuple], add: bool = False) -> list[steps.Step]:  # type: ignore[type-arg]
+    def _product(self, source: steps.Source, parts: Outputs, add: bool = False) -> list[steps.Step]:
         done = steps.product(self._kernels, source, parts, exact=self.exact, add=add)
         self._token_tables += [table for _, table in done]
         return [step for step, _ in done]

@@ -61,7 +61,7 @@ class ExpertSteps:
         self._up_table, self._down_table = zeros(together, matmul.ENTRY), zeros(together, matmul.ENTRY)
         # Python writes single numbers into a memoryview five times faster than into an array
         self._up_view, self._down_view = (
-            memoryview(t).cast("B").cast("q") for t in (self._up_table, self._down_table)
+            t.data.cast("B").cast("q") for t in (self._up_table, self._down_table)
         )
         self._pattern: tuple[list[int], list[int]] | None = None
         self._normed = steps.Source(work.normed, work.normed_q8)

@@ -156,7 +156,7 @@ def unpack(packed: Packed) -> tuple[Floats, Floats]:
     if packed.layout == "f32":
         return _dense(packed, np.float32).copy(), bias
     if packed.layout == "bf16":
-        return from_bf16(_dense(packed, np.uint16)), bias
+        return from_bf16(_dense(packed, np.uint16).view(np.uint16)), bias
     at = sections(packed.layout, packed.rows, packed.cols)
     blocks = packed.cols // BLOCK
     raw = packed.data[: at.weights_bytes]

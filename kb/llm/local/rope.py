@@ -19,7 +19,8 @@ class Rope:
         dim = config.head_dim
         powers = (np.arange(0, dim, 2, dtype=np.float32) / np.float32(dim)).astype(np.float32)
         wavelengths = np.power(np.float32(config.rope_theta), powers).astype(np.float32)
-        self.inverse, self.scale = 1 / wavelengths, 1.0
+        self.inverse: Floats = np.float32(1) / wavelengths
+        self.scale = 1.0
         if config.rope_scaling is not None:
             self.inverse = _yarn(wavelengths, dim, config.rope_theta, config.rope_scaling)
             self.scale = _attention_factor(config.rope_scaling)
@@ -47,7 +48,8 @@ def _yarn(wavelengths: Floats, dim: int, theta: float, scaling: RopeScaling) -> 
     ramp = np.clip((np.arange(dim // 2, dtype=np.float32) - np.float32(low)) / np.float32(high - low), 0, 1)
     keep = (1 - ramp).astype(np.float32)
     stretched = 1 / (np.float32(scaling.factor) * wavelengths)
-    return (stretched * (1 - keep) + (1 / wavelengths) * keep).astype(np.float32)
+    blended: Floats = (stretched * (1 - keep) + (1 / wavelengths) * keep).astype(np.float32)
+    return blended
 
 
 def _attention_factor(scaling: RopeScaling) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import weakref
+from collections.abc import Sequence
 from functools import lru_cache
 from itertools import groupby
 
@@ -89,7 +90,7 @@ class Source:
 def product(
     kernels: Kernels,
     source: Source,
-    parts: list[tuple[Packed, NDArray[np.generic]]],
+    parts: Sequence[tuple[Packed, NDArray[np.float32]]],
     *,
     exact: bool,
     add: bool = False,

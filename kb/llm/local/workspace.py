@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import NDArray
 
 from kb.llm.local import quant
 from kb.llm.local.config import BLOCK, ModelConfig
@@ -17,37 +19,40 @@ class Workspace:
         self.tokens, self.outputs = tokens, outputs
         k, h, inner = config.experts_per_token, config.hidden_size, config.intermediate_size
         width = config.q_size + 2 * config.kv_size
-        self.ids = _room(tokens, kind=np.int32)
-        self.positions = _room(tokens, kind=np.int32)
-        self.tables = _room(tokens, kind=np.int64)  # addresses of page tables
-        self.cos = _room(tokens, config.head_dim // 2)
-        self.sin = _room(tokens, config.head_dim // 2)
-        self.hidden = _room(tokens, h)  # the residual stream
-        self.normed, self.normed_q8 = _room(tokens, h), records(tokens, h)
-        self.qkv = _room(tokens, width)
-        self.mixed, self.mixed_q8 = _room(tokens, config.q_size), records(tokens, config.q_size)
-        self.router = _room(tokens, config.num_experts)
-        self.chosen = _room(tokens, k, kind=np.int32)
-        self.shares = _room(tokens, k)
-        self.guess_normed = _room(tokens, h)
-        self.guess_chosen = _room(tokens, k, kind=np.int32)
-        self.guess_shares = _room(tokens, k)
-        self.order = _room(tokens * k, kind=np.int32)  # token of each row below
-        self.slots = _room(tokens, k, kind=np.int32)  # row below of each token's choices
-        self.gate_up = _room(tokens * k, 2 * inner)
-        self.gated, self.gated_q8 = _room(tokens * k, inner), records(tokens * k, inner)
-        self.down = _room(tokens * k, h)
-        self.output_rows = _room(outputs, kind=np.int32)
-        self.output, self.output_q8 = _room(outputs, h), records(outputs, h)
+        self.ids = _numbers(tokens)
+        self.positions = _numbers(tokens)
+        self.tables = quant.aligned(8 * tokens).view(np.int64)  # addresses of page tables
+        self.cos = _floats(tokens, config.head_dim // 2)
+        self.sin = _floats(tokens, config.head_dim // 2)
+        self.hidden = _floats(tokens, h)  # the residual stream
+        self.normed, self.normed_q8 = _floats(tokens, h), _records(tokens, h)
+        self.qkv = _floats(tokens, width)
+        self.mixed, self.mixed_q8 = _floats(tokens, config.q_size), _records(tokens, config.q_size)
+        self.router = _floats(tokens, config.num_experts)
+        self.chosen = _numbers(tokens, k)
+        self.shares = _floats(tokens, k)
+        self.guess_normed = _floats(tokens, h)
+        self.guess_chosen = _numbers(tokens, k)
+        self.guess_shares = _floats(tokens, k)
+        self.order = _numbers(tokens * k)  # token of each row below
+        self.slots = _numbers(tokens, k)  # row below of each token's choices
+        self.gate_up = _floats(tokens * k, 2 * inner)
+        self.gated, self.gated_q8 = _floats(tokens * k, inner), _records(tokens * k, inner)
+        self.down = _floats(tokens * k, h)
+        self.output_rows = _numbers(outputs)
+        self.output, self.output_q8 = _floats(outputs, h), _records(outputs, h)
         padded = -(-config.vocab_size // quant.TILE) * quant.TILE
-        self.logits = _room(outputs, padded)
+        self.logits = _floats(outputs, padded)
 
 
-def _room(*shape: int, kind: DTypeLike = np.float32) -> NDArray[np.generic]:
-    item = np.dtype(kind)
-    return quant.aligned(int(np.prod(shape)) * item.itemsize).view(item).reshape(shape)
+def _floats(*shape: int) -> NDArray[np.float32]:
+    return quant.aligned(4 * math.prod(shape)).view(np.float32).reshape(shape)
 
 
-def records(rows: int, width: int) -> NDArray[np.generic]:
-    """Room for activations of `rows` tokens as records."""
-    return _room(rows, width // BLOCK * RECORD, kind=np.uint8)
+def _numbers(*shape: int) -> NDArray[np.int32]:
+    return quant.aligned(4 * math.prod(shape)).view(np.int32).reshape(shape)
+
+
+def _records(rows: int, width: int) -> NDArray[np.uint8]:
+    row = width // BLOCK * RECORD
+    return quant.aligned(rows * row).reshape(rows, row)
