@@ -181,6 +181,7 @@ class CachedStore:
                 self._table.refresh_hot()
             try:
                 self._pin_present(layer, wanted, held)  # first, so that no miss pushes them out
+                self._loader.drop(self._guesses.useless)
                 for expert in wanted:
                     if expert not in held:
                         held[expert] = self._demand((layer, expert))
@@ -228,7 +229,10 @@ class CachedStore:
         assert slot.owner is not None
         gate_up, down = self._shards[slot.owner]
         done = partial(self._loaded, slot)
-        return [Load(gate_up, slot.expert.gate_up.data, done), Load(down, slot.expert.down.data, done)]
+        return [
+            Load(gate_up, slot.expert.gate_up.data, done, slot.owner),
+            Load(down, slot.expert.down.data, done, slot.owner),
+        ]
 
     def _loaded(self, slot: Slot, error: Exception | None) -> None:
         """One of a slot's two shards is there, or cannot be had (lock held)."""

@@ -13,7 +13,7 @@ from kb.llm.local.slots import Key, Slot, SlotTable
 
 _WAITING = 16  # experts to be read ahead; the least likely are dropped
 _TRUST = 0.6  # share of recent guesses that must have been right
-_RECENT = 1 / 256  # weight of one guess in that share
+_RECENT = 1 / 128  # weight of one guess in that share
 
 
 class Guesses:
@@ -28,11 +28,14 @@ class Guesses:
         self._layer = -1  # that asked last
         self._said: dict[int, set[int]] = {}  # guesses still open, by layer
         self._queue: deque[Key] = deque()
-        self._trust = 1.0
+        self._fresh: set[Key] = set()  # guessed since the last request
+        self._next_group: set[Key] = set()  # of these, what was guessed for the layer that asks now
+        self._trust = _TRUST
 
     def add(self, layer: int, ids: Sequence[int]) -> bool:
         """A guess for a layer; whether there is something to read."""
         self._said.setdefault(layer, set()).update(ids)
+        self._fresh.update((layer, expert) for expert in ids)
         absent = []
         for expert in ids:
             slot = self._table.get((layer, expert))
@@ -61,6 +64,21 @@ class Guesses:
                 if expert in said:
                     said.discard(expert)
                     self._count(True)
+        # What was guessed for this request is known now; what was guessed just before it is for the next group.
+        self._next_group = {key for key in self._fresh if key[0] == layer}
+        self._fresh.clear()
+        self._queue = deque(key for key in self._queue if key[0] != layer or key in self._next_group)
+
+    def useless(self, key: Key) -> bool:
+        """Whether an expert being read on a guess is for a layer that has asked for others."""
+        slot = self._table.get(key)
+        return (
+            slot is not None
+            and slot.ahead
+            and not slot.pins
+            and key[0] == self._layer
+            and key not in self._next_group
+        )
 
     def next(self) -> Slot | None:
         """A slot given to the next expert worth reading, if there is one."""
@@ -81,8 +99,7 @@ class Guesses:
             self._count(False)
             if (slot := self._table.get((layer, expert))) is not None:
                 slot.expected = slot.ahead = False
-        if self._queue:
-            self._queue = deque(key for key in self._queue if key[0] != layer)
+        self._queue = deque(key for key in self._queue if key[0] != layer)
 
     def _count(self, right: bool) -> None:
         if right:

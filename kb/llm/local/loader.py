@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from kb.llm.local.errors import CorruptShard
 from kb.llm.local.reader import Reader, Readers
+from kb.llm.local.slots import Key
 from kb.llm.local.store import Shard
 
 
@@ -28,6 +29,11 @@ class Load:
     shard: Shard
     out: NDArray[np.uint8]
     done: Callable[[Exception | None], None]
+    key: Key | None = None  # the expert it belongs to
+
+
+class Dropped(Exception):
+    """A shard that was not read after all."""
 
 
 class Mender(Protocol):
@@ -67,6 +73,13 @@ class Loader:
         """Read these before anything else. Lock held."""
         self._wanted.extend(loads)
         self._work.notify(len(loads))
+
+    def drop(self, useless: Callable[[Key], bool]) -> None:
+        """Forget what was to be read on a guess and is useless now. Lock held."""
+        for load in list(self._guessed):
+            if load.key is not None and useless(load.key):
+                self._guessed.remove(load)
+                load.done(Dropped())
 
     def wake(self) -> None:
         """There may be something to read ahead. Lock held."""
@@ -110,7 +123,7 @@ class Loader:
                     return load
                 self._work.wait()
             for load in (*self._wanted, *self._guessed):
-                load.done(RuntimeError("the model is being closed"))
+                load.done(Dropped("the model is being closed"))
             self._wanted.clear()
             self._guessed.clear()
             return None
