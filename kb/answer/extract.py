@@ -64,6 +64,23 @@ WEIGHTS = {
     "focus": 0.0,
     "focus_near": 0.0,
 }
+WEIGHTS_BLIND = {
+    "said": 2.5,
+    "said_near": 1.0,
+    "cosine": 3.0,
+    "cosine_top": 0.5,
+    "kind": 0.9,
+    "rank": -1.0,
+    "share": 0.0,
+    "first": 0.1,
+    "short": -0.8,
+    "long": 0.0,
+    "question": -1.5,
+    "order": 0.5,
+    "copied": 0.0,
+    "focus": 0.0,
+    "focus_near": 0.0,
+}
 
 
 @dataclass(frozen=True)
@@ -143,18 +160,21 @@ def read(question: str, passages: Sequence[Passage], encoder: Encoder | None = N
                 "focus_near": sum(weight for term, weight in focus.items() if term in near) / whole,
             }
         )
-    _add_cosines(question, [text for *_, text in found], rows, encoder)
+    sighted = encoder is not None and encoder.covers(question) >= 0.5
+    if encoder is not None and sighted:
+        _add_cosines(question, [text for *_, text in found], rows, encoder)
+    by = WEIGHTS if sighted else WEIGHTS_BLIND
     quotes = [
-        Quote(passage.n, text, start, end, score(row), row)
+        Quote(passage.n, text, start, end, score(row, by), row)
         for (passage, start, end, text), row in zip(found, rows, strict=True)
     ]
     quotes.sort(key=lambda quote: -quote.score)
     return Reading(question, kind, tuple(quotes), weights)
 
 
-def score(row: dict[str, float]) -> float:
+def score(row: dict[str, float], weights: dict[str, float]) -> float:
     """Log-odds that a sentence with these features answers the question, up to a constant."""
-    return sum(WEIGHTS[name] * row[name] for name in FEATURES)
+    return sum(weights[name] * row[name] for name in FEATURES)
 
 
 def choose(reading: Reading, passages: Sequence[Passage], limit: int = QUOTES) -> tuple[Quote, ...]:
@@ -248,13 +268,9 @@ def _glue(tokens: Sequence[str]) -> str:
     return f" {' '.join(tokens)} "
 
 
-def _add_cosines(
-    question: str, texts: Sequence[str], rows: list[dict[str, float]], encoder: Encoder | None
-) -> None:
+def _add_cosines(question: str, texts: Sequence[str], rows: list[dict[str, float]], encoder: Encoder) -> None:
     """Cosines of the most promising sentences, in one batch; the rest get the lowest of them."""
-    if encoder is None or encoder.covers(question) < 0.5:
-        return
-    promising = sorted(range(len(rows)), key=lambda at: -score(rows[at]))[:EMBEDDED]
+    promising = sorted(range(len(rows)), key=lambda at: -score(rows[at], WEIGHTS_BLIND))[:EMBEDDED]
     vectors = encoder.encode_documents([texts[at] for at in promising])
     cosines = vectors @ encoder.encode_question(question)
     lowest, highest = float(cosines.min()), float(cosines.max())

@@ -25,6 +25,7 @@ _NAME = re.compile(r"(?<=[a-z,;:(] )[A-Z][\w'’-]+|\b[A-Z]{2,}[A-Z0-9-]*\b|\b[A
 _NOT = re.compile(
     r"\b(?:not|no|never|none|cannot|without|nor|neither|isn't|aren't|don't|doesn't|can't|won't|mustn't)\b|n't\b|不|没|沒|无|無|未|禁止|非"
 )
+_CLAUSE = re.compile(r"[,;:，；：、。.!?！？]")
 _WORDS = {
     "one": "1", "two": "2", "three": "3", "four": "4", "five": "5", "six": "6", "seven": "7", "eight": "8",
     "nine": "9", "ten": "10", "eleven": "11", "twelve": "12", "twenty": "20", "thirty": "30", "hundred": "100",
@@ -100,9 +101,30 @@ def _problem(claim: str, passage: Passage) -> str:
     near, closeness = _nearest(wanted, passage)
     if closeness < ENOUGH_CLOSE:
         return "no part of the passage says this"
-    if bool(_NOT.search(fold(claim))) != bool(_NOT.search(fold(near))) and closeness >= 0.6:
+    if _opposite(claim, near):
         return "the passage says the opposite"
     return ""
+
+
+def _opposite(claim: str, sentence: str) -> bool:
+    """Whether one denies what the other affirms: a word that is only ever negated in one, never in the other."""
+    claimed, claimed_not = _by_negation(claim)
+    said, said_not = _by_negation(sentence)
+    return bool((said_not - said) & (claimed - claimed_not) or (claimed_not - claimed) & (said - said_not))
+
+
+def _by_negation(text: str) -> tuple[set[str], set[str]]:
+    """(terms affirmed, terms negated): a negation reaches the two terms after it, inside its clause."""
+    affirmed: set[str] = set()
+    negated: set[str] = set()
+    for clause in _CLAUSE.split(fold(text)):
+        first, *rest = _NOT.split(clause)
+        affirmed.update(terms(first))
+        for part in rest:
+            found = terms(part)
+            negated.update(found[:2])
+            affirmed.update(found[2:])
+    return affirmed, negated
 
 
 def _nearest(wanted: set[str], passage: Passage) -> tuple[str, float]:

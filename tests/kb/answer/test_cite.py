@@ -1,0 +1,62 @@
+"""Marks point only at passages that were shown, and quotations are exact."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kb.answer import cite
+from tests.fakes_answer import passage
+
+SHOWN = (
+    passage(1, "Leave", "Employees get 25 days of leave. Unused days expire in March."),
+    passage(2, "Requests", "Requests go to the team lead."),
+    passage(4, "Pay", "Salaries are paid on the last day of the month."),
+)
+
+
+@pytest.mark.parametrize(
+    ("said", "plain"),
+    [
+        ("A [1].", "A [1]."),
+        ("A [1, 2].", "A [1][2]."),
+        ("A [1][2].", "A [1][2]."),
+        ("A [1-2].", "A [1][2]."),
+        ("A 【1】【2†L4-L9】。", "A [1][2]。"),
+        ("A [2†source].", "A [2]."),
+        ("A [Source 2].", "A [2]."),
+        ("A [3].", "A."),
+        ("A [1, 3, 99].", "A [1]."),
+        ("A [0] [-1] [^1].", "A [-1] [1]."),
+        ("A 【文档 2】。", "A [2]。"),
+        ("See [section a] of it.", "See [section a] of it."),
+        ("In [2024] it was.", "In [2024] it was."),
+    ],
+)
+def test_marks_become_plain(said: str, plain: str) -> None:
+    assert cite.normalise(said, SHOWN) == plain
+
+
+@given(st.text(alphabet="ab .,[]【】†0123456789-–、", max_size=60))
+def test_no_mark_ever_names_a_passage_that_was_not_shown(said: str) -> None:
+    text = cite.normalise(said, SHOWN)
+    assert {citation.n for citation in cite.citations(text, SHOWN)} <= {1, 2, 4}
+    assert cite.normalise(text, SHOWN) == text or "[" in text
+
+
+def test_the_quotation_is_the_sentence_that_says_it() -> None:
+    found = cite.citations("Unused days are lost in March [1]. Ask the team lead [2].", SHOWN)
+    assert [(c.n, c.quote) for c in found] == [
+        (1, "Unused days expire in March."),
+        (2, "Requests go to the team lead."),
+    ]
+    assert found[0].document_id == "doc_Leave" and found[0].url == "/documents/doc_Leave"
+
+
+def test_a_mark_after_the_full_stop_belongs_to_the_sentence_before() -> None:
+    assert cite.claims("Leave is 25 days.[1] Ask the lead. [2]") == [
+        ("Leave is 25 days.", (1,)),
+        ("Ask the lead.", (2,)),
+    ]
+    assert cite.claims("休假25天。[1]请找组长。[2]") == [("休假25天。", (1,)), ("请找组长。", (2,))]

@@ -1,0 +1,75 @@
+"""The sentence that answers comes first, whatever else speaks of the same thing."""
+
+from __future__ import annotations
+
+import pytest
+
+from kb.answer import extract
+from kb.answer.words import terms
+from tests.fakes import FakeEncoder
+from tests.fakes_answer import passage
+
+LEAVE = passage(
+    1,
+    "Leave policy",
+    "Paid leave lets employees rest. Employees get 25 days a year. Unused days expire in March.",
+)
+PUMP = passage(2, "Pump X3", "The Pump X3 is blue. It weighs 12 kg. Its motor was built in Kiel in 1998.")
+PUMPS = passage(3, "水泵手册", "水泵X3是蓝色的。它重12公斤。电机于1998年在基尔制造。")
+
+
+def best(question: str, encoder: FakeEncoder | None = None) -> str:
+    shown = sorted((LEAVE, PUMP, PUMPS), key=lambda p: -len({*terms(question)} & {*terms(p.title + p.text)}))
+    found = extract.read(question, shown, encoder).best
+    assert found is not None
+    return found.text
+
+
+@pytest.mark.parametrize(
+    ("question", "answer"),
+    [
+        ("How many days of leave do employees get a year?", "Employees get 25 days a year."),
+        ("When do unused days expire?", "Unused days expire in March."),
+        ("How much does the Pump X3 weigh?", "It weighs 12 kg."),
+        ("When was the motor of the Pump X3 built?", "Its motor was built in Kiel in 1998."),
+        ("水泵X3重多少公斤？", "它重12公斤。"),
+        ("水泵X3的电机是哪一年制造的？", "电机于1998年在基尔制造。"),
+    ],
+)
+@pytest.mark.parametrize("encoder", [None, FakeEncoder()])
+def test_the_answering_sentence_comes_first(question: str, answer: str, encoder: FakeEncoder | None) -> None:
+    assert best(question, encoder) == answer
+
+
+def test_quotes_are_exact_spans_and_few_are_embedded() -> None:
+    encoder = FakeEncoder()
+    long = passage(1, "Long", " ".join(f"Sentence number {n} about pumps." for n in range(300)))
+    reading = extract.read("What about pumps?", (long,), encoder)
+    assert all(long.text[quote.start : quote.end] == quote.text for quote in reading.quotes)
+    assert len(reading.quotes) == extract.SENTENCES_PER_PASSAGE and encoder.encoded == extract.EMBEDDED
+
+
+def test_sentences_in_a_row_are_one_quotation() -> None:
+    text = "Leave is 25 days for employees. Leave is 15 days for part-time employees. The sky is blue."
+    shown = (passage(1, "Leave", text),)
+    quotes = extract.choose(extract.read("How many days is leave for employees?", shown), shown)
+    assert [quote.text for quote in quotes] == [text[: text.index(" The sky")]]
+    assert extract.compose(quotes).endswith(" [1]")
+
+
+def test_instructions_go_on() -> None:
+    text = "To reset the router press the red button. Hold it for ten seconds. Wait until the lamp is green."
+    shown = (passage(1, "Router", text + " Unrelated words follow here." * 30),)
+    quotes = extract.choose(extract.read("How do I reset the router?", shown), shown)
+    assert quotes[0].text.startswith(text) and len(quotes[0].text) <= extract.STEPS
+
+
+def test_repeats_are_quoted_once() -> None:
+    same = "Employees get 25 days of paid leave."
+    shown = (passage(1, "A", same), passage(2, "B", same))
+    assert len(extract.choose(extract.read("How many days of paid leave?", shown), shown)) == 1
+
+
+def test_nothing_to_read() -> None:
+    reading = extract.read("anything", ())
+    assert reading.best is None and extract.choose(reading, ()) == () and extract.compose(()) == ""
