@@ -70,7 +70,8 @@ def _html(data: bytes) -> tuple[Iterator[Block], str | None]:
     text = _decoded(data, markup=True)
     if not text.strip():
         return iter(()), None
-    parser = etree.HTMLParser(no_network=True, remove_comments=True, remove_pis=True, huge_tree=False)
+    # The size is bounded already; 'huge' lifts the limit of 256 nested elements, beyond which text is lost.
+    parser = etree.HTMLParser(no_network=True, remove_comments=True, remove_pis=True, huge_tree=True)
     # A declaration would make lxml refuse a str.
     root = etree.fromstring(re.sub(r"^\s*<\?xml[^>]*\?>", "", text), parser)
     if root is None:

@@ -1,0 +1,92 @@
+"""What `kb add PATH…` means."""
+
+from __future__ import annotations
+
+import io
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from ingest.expand import expand, safe_name
+from kb.errors import Invalid, NotFound
+
+FILES = Path(__file__).resolve().parents[1] / "files"
+
+
+def listed(*paths: Path | str) -> dict[str, bytes]:
+    found = {}
+    for item in expand([str(path) for path in paths]):
+        with item.open() as stream:
+            found[item.external_id] = stream.read()
+    return found
+
+
+def test_directories_in_order_without_hidden_files(tmp_path: Path) -> None:
+    top = tmp_path / "docs"
+    for name in ("b.txt", "a/z.txt", "a/.hidden", ".git/config", "Thumbs.db"):
+        (top / name).parent.mkdir(parents=True, exist_ok=True)
+        (top / name).write_text(name)
+    assert list(listed(top)) == ["docs/b.txt", "docs/a/z.txt"]
+    assert list(listed(top)) == list(listed(top))
+    assert list(listed(top / "b.txt")) == ["b.txt"]
+
+
+def test_zips_file_by_file_and_never_outside(tmp_path: Path) -> None:
+    found = listed(FILES / "traversal.zip")
+    assert list(found) == ["traversal.zip/good.txt", "traversal.zip/evil.txt"]
+    inner = tmp_path / "in"
+    inner.mkdir()
+    with zipfile.ZipFile(inner / "a.zip", "w") as archive:
+        archive.writestr("x/y.txt", "why")
+        archive.writestr("x/.hidden", "")
+        archive.writestr("__MACOSX/x", "")
+        link = zipfile.ZipInfo("link")
+        link.external_attr = 0o120777 << 16
+        archive.writestr(link, "/etc/passwd")
+    assert listed(inner) == {"in/a.zip/x/y.txt": b"why"}
+
+
+@pytest.mark.parametrize(
+    ("name", "safe"),
+    [
+        ("../../etc/passwd", "etc/passwd"),
+        ("/abs", "abs"),
+        ("C:\\x\\..\\y.txt", "x/y.txt"),
+        ("a\0b\nc", "abc"),
+        ("..", ""),
+    ],
+)
+def test_names_in_zips_are_only_names(name: str, safe: str) -> None:
+    assert safe_name(name) == safe
+
+
+def test_what_cannot_be_read_says_so(tmp_path: Path) -> None:
+    with pytest.raises(NotFound, match=r"nowhere\.txt is not there"):
+        list(expand([tmp_path / "nowhere.txt"]))
+    (locked,) = list(expand([FILES / "encrypted.zip"]))
+    with pytest.raises(Invalid, match="password"):
+        locked.open()
+
+
+def test_a_damaged_entry_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("a.txt", "The same words again. " * 100)
+    data = path.read_bytes()
+    path.write_bytes(data.replace(b"words", b"wards", 1))
+    (item,) = list(expand([path]))
+    with item.open() as stream, pytest.raises(Invalid, match=r"a\.zip"):
+        stream.read()
+
+
+def test_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Standard:
+        buffer = io.BytesIO(b"typed")
+
+    monkeypatch.setattr(sys, "stdin", Standard)
+    (item,) = list(expand(["-"], stdin_name="notes.md"))
+    assert (item.name, item.external_id) == ("notes.md", "notes.md")
+    with item.open() as stream:
+        assert stream.read() == b"typed"
