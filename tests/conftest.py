@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,14 +28,23 @@ def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    """Settings whose state directory is a scratch folder, whatever the developer's own KB_* say."""
-    import os
+def scratch(tmp_path: Path) -> Iterator[Path]:
+    """An empty folder, in memory where that can be had: every commit waits for the disk otherwise."""
+    if not os.access("/dev/shm", os.W_OK):
+        yield tmp_path
+        return
+    folder = Path(tempfile.mkdtemp(prefix="kb-test-", dir="/dev/shm"))
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
 
+
+@pytest.fixture
+def settings(scratch: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """Settings whose state directory is a scratch folder, whatever the developer's own KB_* say."""
     for name in [name for name in os.environ if name.startswith("KB_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("KB_CONFIG", str(tmp_path / "none.toml"))
-    return Settings(data=tmp_path / "state")
+    return Settings(data=scratch / "state")
 
 
 @pytest.fixture

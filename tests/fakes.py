@@ -67,7 +67,9 @@ def parsed(text: str, encoder: FakeEncoder | None = None, **changes: Any) -> Par
     chunks, at = [], 0
     for paragraph in text.split("\n\n"):
         if paragraph.strip():
-            chunks.append(Chunk(len(chunks), paragraph, at, at + len(paragraph), page=1, tokens=len(paragraph.split())))
+            chunks.append(
+                Chunk(len(chunks), paragraph, at, at + len(paragraph), page=1, tokens=len(paragraph.split()))
+            )
         at += len(paragraph) + 2
     values: dict[str, Any] = {
         "text": text,
@@ -83,7 +85,12 @@ def parsed(text: str, encoder: FakeEncoder | None = None, **changes: Any) -> Par
 
 
 def put(
-    documents: Documents, jobs: Jobs, text: str, name: str = "note.txt", collection: str = "docs", **changes: Any
+    documents: Documents,
+    jobs: Jobs,
+    text: str,
+    name: str = "note.txt",
+    collection: str = "docs",
+    **changes: Any,
 ) -> Document:
     """Add a text, do its job as a worker would, and return the ready document."""
     document, _ = documents.add(SYSTEM, collection, io.BytesIO(text.encode("utf-8", "replace")), name)

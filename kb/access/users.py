@@ -236,7 +236,7 @@ def _hash(password: str) -> str:
 def _check(hashed: str, password: str) -> bool:
     try:
         with _hashing:
-            return _hasher.verify(hashed, password[:LONGEST])
+            return _hasher.verify(hashed, password[:LONGEST]) and len(password) <= LONGEST
     except (VerificationError, InvalidHashError):
         return False
 

@@ -30,7 +30,14 @@ READ = [
     (Principal("user", "usr_x", "x", scopes=frozenset({"admin"})), {"shared", "public"}),
     (Principal("alien", "x", "x", role="admin"), set()),  # type: ignore[arg-type]
 ]
-WRITE = [(SYSTEM, ALL), (ADMIN, ALL), (ANN, set()), (BOB, {"group"}), (NOBODY, set()), (NARROW, {"ann", "public"})]
+WRITE = [
+    (SYSTEM, ALL),
+    (ADMIN, ALL),
+    (ANN, set()),
+    (BOB, {"group"}),
+    (NOBODY, set()),
+    (NARROW, {"ann", "public"}),
+]
 
 
 @pytest.fixture

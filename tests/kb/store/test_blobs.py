@@ -70,7 +70,9 @@ def test_a_reader_that_breaks_leaves_no_litter(blobs: Blobs) -> None:
     assert files(blobs.directory) == []
 
 
-def test_the_file_is_on_the_disk_before_it_has_its_name(blobs: Blobs, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_file_is_on_the_disk_before_it_has_its_name(
+    blobs: Blobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
     steps: list[str] = []
     fsync, replace = os.fsync, os.replace
 

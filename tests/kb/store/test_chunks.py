@@ -66,7 +66,9 @@ def test_two_encoders_never_mix(chunks: Chunks, documents: Documents, jobs: Jobs
     assert [len(batch.adds) for batch in chunks.since(0, "another")] == [0]
 
 
-def test_a_vector_of_another_length_is_called_broken(chunks: Chunks, documents: Documents, jobs: Jobs) -> None:
+def test_a_vector_of_another_length_is_called_broken(
+    chunks: Chunks, documents: Documents, jobs: Jobs
+) -> None:
     put(documents, jobs, "one", "a.txt")
     with pytest.raises(Broken, match="1536 bytes"):
         list(chunks.since(0, NAME, dim=768))
@@ -80,7 +82,9 @@ def test_stored_vectors_by_id(chunks: Chunks, documents: Documents, jobs: Jobs, 
     np.testing.assert_array_equal(found[id_], encoder.encode_question("one"))
 
 
-def test_loading_keeps_the_order_and_tells_the_place(chunks: Chunks, documents: Documents, jobs: Jobs) -> None:
+def test_loading_keeps_the_order_and_tells_the_place(
+    chunks: Chunks, documents: Documents, jobs: Jobs
+) -> None:
     document = put(documents, jobs, "one\n\ntwo\n\nthree", "a.txt")
     ids = adds(chunks)
     with chunks.db.read() as session:

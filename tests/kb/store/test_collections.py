@@ -109,7 +109,9 @@ def test_deleting_takes_documents_and_faq_entries_along(
 def test_the_audit_log_says_who_did_what(collections: Collections, db: Database, editor: Principal) -> None:
     collections.grant("docs", "everyone")
     lines, cursor = entries(db, SYSTEM, limit=1)
-    assert [(line.principal, line.action, line.object) for line in lines] == [("system:kb", "grant.set", "docs")]
+    assert [(line.principal, line.action, line.object) for line in lines] == [
+        ("system:kb", "grant.set", "docs")
+    ]
     assert cursor
     lines, cursor = entries(db, SYSTEM, cursor_=cursor)
     assert [line.action for line in lines] == ["collection.create"]

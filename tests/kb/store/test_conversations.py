@@ -32,7 +32,18 @@ def shared(documents: Documents, jobs: Jobs, collections: Collections) -> Docume
 
 def passage(document_id: str, n: int = 1) -> Passage:
     return Passage(
-        n, document_id, "e", "t", "docs", 1, 2, "h", "Keys are at the desk.", "/u", (1, 2), why={"dense": {"score": np.float32(0.5)}}
+        n,
+        document_id,
+        "e",
+        "t",
+        "docs",
+        1,
+        2,
+        "h",
+        "Keys are at the desk.",
+        "/u",
+        (1, 2),
+        why={"dense": {"score": np.float32(0.5)}},
     )
 
 
@@ -40,7 +51,9 @@ def citation(document_id: str, n: int = 1) -> Citation:
     return Citation(n, document_id, "e", "t", 1, 2, "h", "Keys are at the desk.", "/u")
 
 
-def answer(conversation_id: str, *sources: str, id_: str = "ans_1", tier: Tier = "extractive", **rest: object) -> Answer:
+def answer(
+    conversation_id: str, *sources: str, id_: str = "ans_1", tier: Tier = "extractive", **rest: object
+) -> Answer:
     values = {
         "id": id_,
         "conversation_id": conversation_id,
@@ -76,7 +89,14 @@ def test_history_is_the_last_turns_oldest_first(conversations: Conversations, sh
     for n in range(4):
         conversations.save(
             ANN,
-            answer(id_, shared.id, id_=f"ans_{n}", question=f"q{n}", text=f"a{n}", created_at=T0 + timedelta(hours=n)),
+            answer(
+                id_,
+                shared.id,
+                id_=f"ans_{n}",
+                question=f"q{n}",
+                text=f"a{n}",
+                created_at=T0 + timedelta(hours=n),
+            ),
             "",
         )
     assert conversations.history(ANN, id_, 4) == (
@@ -151,7 +171,12 @@ def test_a_source_that_was_not_quoted_goes_alone_from_a_quotation(
     other = put(documents, jobs, "Lunch is at noon.", "lunch.txt")
     quoted = ask(conversations, ANN, shared.id, passages=(passage(shared.id), passage(other.id, 2)))
     written = ask(
-        conversations, ANN, shared.id, passages=(passage(shared.id), passage(other.id, 2)), id_="ans_2", tier="generated"
+        conversations,
+        ANN,
+        shared.id,
+        passages=(passage(shared.id), passage(other.id, 2)),
+        id_="ans_2",
+        tier="generated",
     )
     documents.delete(SYSTEM, other.id)
     seen = conversations.get(ANN, quoted.id)
@@ -186,7 +211,12 @@ def test_feedback_is_kept_once_and_seen_by_curators(conversations: Conversations
     conversations.feedback(ANN, given.id, "up")
     conversations.feedback(ANN, given.id, "down", "wrong", "It moved.")
     (kept,), end = conversations.feedbacks(CURATOR)
-    assert (kept.rating, kept.reason, kept.comment, kept.question) == ("down", "wrong", "It moved.", given.question)
+    assert (kept.rating, kept.reason, kept.comment, kept.question) == (
+        "down",
+        "wrong",
+        "It moved.",
+        given.question,
+    )
     assert end is None
     with pytest.raises(Invalid):
         conversations.feedback(ANN, given.id, "meh")
@@ -194,7 +224,9 @@ def test_feedback_is_kept_once_and_seen_by_curators(conversations: Conversations
         conversations.feedbacks(ANN)
 
 
-def test_unanswered_questions_are_for_curators_in_pages(conversations: Conversations, collections: Collections) -> None:
+def test_unanswered_questions_are_for_curators_in_pages(
+    conversations: Conversations, collections: Collections
+) -> None:
     for n in range(3):
         ask(conversations, ANN, id_=f"ans_{n}", tier="none", created_at=T0 + timedelta(days=n))
     ask(conversations, ANN, id_="ans_9", answerable=True)
@@ -208,7 +240,9 @@ def test_unanswered_questions_are_for_curators_in_pages(conversations: Conversat
         conversations.unanswered(CURATOR, "nonsense")
 
 
-def test_conversations_come_in_pages_latest_first_and_can_be_removed(conversations: Conversations, db: Database) -> None:
+def test_conversations_come_in_pages_latest_first_and_can_be_removed(
+    conversations: Conversations, db: Database
+) -> None:
     made = [conversations.start_or_get(ANN, None, None, f"c{n}") for n in range(3)]
     conversations.save(ANN, answer(made[0], id_="ans_x", tier="none"), "")
     first, cursor = conversations.list(ANN, None, 2)

@@ -17,7 +17,9 @@ def faqs(db: Database, collections: Collections, encoder: FakeEncoder) -> Faqs:
     return Faqs(db, encoder.encode_documents, lambda: encoder.name)
 
 
-def create(faqs: Faqs, question: str = "How do I reset?", answer: str = "Hold the button.", **rest: object) -> FaqEntry:
+def create(
+    faqs: Faqs, question: str = "How do I reset?", answer: str = "Hold the button.", **rest: object
+) -> FaqEntry:
     return faqs.create(SYSTEM, question=question, answer=answer, collection="docs", **rest)  # type: ignore[arg-type]
 
 
@@ -28,7 +30,9 @@ def test_an_entry_comes_back_with_its_variants(faqs: Faqs) -> None:
     assert faqs.list(SYSTEM) == ([entry], None)
 
 
-def test_wordings_are_embedded_and_a_reader_needs_no_encoder(faqs: Faqs, encoder: FakeEncoder, db: Database) -> None:
+def test_wordings_are_embedded_and_a_reader_needs_no_encoder(
+    faqs: Faqs, encoder: FakeEncoder, db: Database
+) -> None:
     entry = create(faqs, variants=("Reset how?",))
     ids, faq_ids, collection_ids, texts, matrix = Faqs(db).wordings(encoder.name)
     assert (len(ids), set(faq_ids), len(set(collection_ids))) == (2, {entry.id}, 1)
@@ -52,7 +56,11 @@ def test_an_update_changes_what_is_given(faqs: Faqs, encoder: FakeEncoder) -> No
     entry = create(faqs, variants=("Reset how?",), language="en")
     encoded = encoder.encoded
     changed = faqs.update(SYSTEM, entry.id, answer="Press twice.")
-    assert (changed.answer, changed.question, changed.variants) == ("Press twice.", entry.question, entry.variants)
+    assert (changed.answer, changed.question, changed.variants) == (
+        "Press twice.",
+        entry.question,
+        entry.variants,
+    )
     assert encoder.encoded == encoded  # the wording is the same: nothing to embed
     changed = faqs.update(SYSTEM, entry.id, question="Reset?", variants=())
     assert faqs.wordings()[3] == ["Reset?"]

@@ -112,7 +112,9 @@ def test_a_wait_of_another_boot_is_over(db: Database, jobs: Jobs, document: Docu
     assert claimed(jobs).attempts == 2
 
 
-def test_the_wall_clock_does_not_matter(jobs: Jobs, document: Document, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_wall_clock_does_not_matter(
+    jobs: Jobs, document: Document, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import time
 
     claimed(jobs)

@@ -37,7 +37,9 @@ def test_head_is_the_newest_step() -> None:
 def test_ids_of_chunks_and_log_are_never_used_twice(db: Database) -> None:
     with db.read() as session:
         for table in ("chunks", "index_log"):
-            sql = session.execute(text("SELECT sql FROM sqlite_master WHERE name = :n"), {"n": table}).scalar()
+            sql = session.execute(
+                text("SELECT sql FROM sqlite_master WHERE name = :n"), {"n": table}
+            ).scalar()
             assert sql and "AUTOINCREMENT" in sql
 
 

@@ -30,7 +30,9 @@ def live(db: Database) -> set[int]:
     return ids
 
 
-def test_everything_of_it_is_there_afterwards(documents: Documents, jobs: Jobs, db: Database, job: Job) -> None:
+def test_everything_of_it_is_there_afterwards(
+    documents: Documents, jobs: Jobs, db: Database, job: Job
+) -> None:
     text = "First paragraph.\n\nSecond paragraph."
     documents.publish(
         job,
@@ -49,14 +51,21 @@ def test_everything_of_it_is_there_afterwards(documents: Documents, jobs: Jobs, 
     assert (seen.state, seen.title, seen.type, seen.language) == ("ready", "The manual", "pdf", "en")
     assert (seen.pages, seen.chunks, seen.children, seen.progress) == (2, 2, ({"name": "a.xlsx"},), {})
     stored = documents.text(SYSTEM, job.document_id)
-    assert (stored.text, stored.page_starts, stored.title, stored.revision) == (text, (0, 18), "The manual", 1)
+    assert (stored.text, stored.page_starts, stored.title, stored.revision) == (
+        text,
+        (0, 18),
+        "The manual",
+        1,
+    )
     assert len(live(db)) == 2
     assert jobs.pending()["done"] == 1
     with db.read() as session:
         assert list(checks.documents(session)) + list(checks.chunks(session, full=True)) == []
 
 
-def test_a_title_that_somebody_chose_is_kept(documents: Documents, jobs: Jobs, collections: Collections) -> None:
+def test_a_title_that_somebody_chose_is_kept(
+    documents: Documents, jobs: Jobs, collections: Collections
+) -> None:
     document, _ = documents.add(SYSTEM, "docs", io.BytesIO(b"x"), "a.pdf", title="Chosen")
     job = jobs.claim()
     assert job
@@ -164,7 +173,12 @@ def test_ocr_that_finds_nothing_says_so_and_stops(documents: Documents, jobs: Jo
 
 @pytest.mark.parametrize(
     ("pages", "begins"),
-    [((7,), "Page 7 has"), ((1, 2), "Pages 1, 2 have"), ((0,), "The image has no text"), (tuple(range(1, 31)), "Pages 1,")],
+    [
+        ((7,), "Page 7 has"),
+        ((1, 2), "Pages 1, 2 have"),
+        ((0,), "The image has no text"),
+        (tuple(range(1, 31)), "Pages 1,"),
+    ],
 )
 def test_without_tesseract_the_pages_and_the_way_out_are_named(
     documents: Documents, jobs: Jobs, job: Job, pages: tuple[int, ...], begins: str
