@@ -1,0 +1,159 @@
+"""Documents of many kinds through a real Tika, the real worker and back: what people would look for is found."""
+
+from __future__ import annotations
+
+import io
+import threading
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ingest import ocr, pipeline, setup_tika
+from ingest.outcome import Encrypted
+from ingest.tika import Tika
+from ingest.tika_server import TikaServer
+from ingest.worker import Worker
+from kb.app import build
+from kb.settings import Settings
+from kb.store import SYSTEM, Database
+from tests.fakes import FakeEncoder
+
+pytestmark = [pytest.mark.tika, pytest.mark.slow]
+FILES = Path(__file__).resolve().parents[1] / "files"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TikaServer]:
+    if setup_tika.java() is None or setup_tika.present() is None:
+        pytest.skip("needs Java and the Tika server (python -m ingest.setup_tika)")
+    with TikaServer(Settings(data=tmp_path_factory.mktemp("tika"))) as server:
+        yield server
+
+
+@pytest.fixture
+def tika(server: TikaServer, settings: Settings) -> Iterator[Tika]:
+    client = Tika(server.urls, settings)
+    yield client
+    client.close()
+
+
+def word(tmp_path: Path) -> Path:
+    import docx
+
+    document = docx.Document()
+    document.add_heading("Pump manual", 1)
+    document.add_heading("Cleaning", 2)
+    document.add_paragraph("Use the descaler DC-1.")
+    document.add_paragraph("first step", style="List Number")
+    table = document.add_table(rows=0, cols=2)
+    for left, right in (("part", "price"), ("lid", "3"), ("cup", "4")):
+        cells = table.add_row().cells
+        cells[0].text, cells[1].text = left, right
+    document.save(str(tmp_path / "a.docx"))
+    return tmp_path / "a.docx"
+
+
+def test_word(tika: Tika, tmp_path: Path, settings: Settings) -> None:
+    found = pipeline.parse(word(tmp_path), "a.docx", settings, tika)
+    prepared = pipeline.prepare(found, settings, FakeEncoder())
+    assert [(b.kind, b.level, b.text) for b in found.blocks[:3]] == [
+        ("heading", 1, "Pump manual"),
+        ("heading", 2, "Cleaning"),
+        ("text", 0, "Use the descaler DC-1."),
+    ]
+    assert "part\tprice\nlid\t3\ncup\t4" in prepared.laid.text and "first step" in prepared.laid.text
+
+
+def test_slides_have_numbers_and_sheets_names(tika: Tika, tmp_path: Path, settings: Settings) -> None:
+    import openpyxl
+    import pptx
+
+    show = pptx.Presentation()
+    for title in ("First", "Second"):
+        slide = show.slides.add_slide(show.slide_layouts[1])
+        slide.shapes.title.text = title
+        slide.placeholders[1].text = f"{title} body"
+    show.save(str(tmp_path / "a.pptx"))
+    found = pipeline.parse(tmp_path / "a.pptx", "a.pptx", settings, tika)
+    assert {block.page: block.text for block in found.blocks if "body" in block.text} == {
+        1: "First body",
+        2: "Second body",
+    }
+    book = openpyxl.Workbook()
+    book.active.title = "Prices 2026"
+    for row in (("part", "price"), ("lid", 3.5)):
+        book.active.append(row)
+    book.save(tmp_path / "a.xlsx")
+    found = pipeline.parse(tmp_path / "a.xlsx", "a.xlsx", settings, tika)
+    assert [(b.kind, b.text) for b in found.blocks] == [
+        ("heading", "Prices 2026"),
+        ("table", "part\tprice\nlid\t3.5"),
+    ]
+
+
+def test_strict_office_files_are_read(tika: Tika, tmp_path: Path, settings: Settings) -> None:
+    from ingest.strict import RULES
+
+    source, strict = word(tmp_path), tmp_path / "strict.docx"
+    with zipfile.ZipFile(source) as old, zipfile.ZipFile(strict, "w") as new:
+        for entry in old.infolist():
+            data = old.read(entry)
+            if entry.filename.endswith((".xml", ".rels")):
+                for pattern, name in RULES:
+                    data = data.replace(name, pattern.pattern.replace(b"\\", b""))
+            new.writestr(entry.filename, data)
+    assert b"purl.oclc.org" in zipfile.ZipFile(strict).read("word/document.xml")
+    found = pipeline.parse(strict, "strict.docx", settings, tika)
+    assert found.blocks[0].text == "Pump manual" and found.blocks[1].kind == "heading"
+
+
+def test_pages_of_a_pdf(tika: Tika, tmp_path: Path, settings: Settings) -> None:
+    from reportlab.pdfgen.canvas import Canvas
+
+    canvas = Canvas(str(tmp_path / "a.pdf"))
+    for page in range(1, 5):
+        canvas.drawString(60, 800, "Varnholt Ltd - Manual")
+        for line in range(5):
+            canvas.drawString(60, 700 - 15 * line, f"Body of page {'ABCD'[page - 1]} in line {line}.")
+        canvas.drawString(300, 30, f"Page {page} of 4")
+        canvas.showPage()
+    canvas.save()
+    found = pipeline.prepare(
+        pipeline.parse(tmp_path / "a.pdf", "a.pdf", settings, tika), settings, FakeEncoder()
+    )
+    assert [chunk.page for chunk in found.chunks] == [1, 2, 3, 4]
+    assert "page C" in found.chunks[2].text
+    assert "Varnholt" not in found.laid.text and "of 4" not in found.laid.text
+
+
+def test_encrypted_pdf(tika: Tika, settings: Settings) -> None:
+    with pytest.raises(Encrypted, match="password"):
+        pipeline.parse(FILES / "encrypted.pdf", "encrypted.pdf", settings, tika)
+
+
+def test_mail_comes_with_its_headers(tika: Tika, settings: Settings) -> None:
+    found = pipeline.parse(FILES / "mail.eml", "mail.eml", settings, tika)
+    assert found.blocks[0].text.startswith("From: ") and "Subject: " in found.blocks[0].text
+
+
+def test_a_scan_is_read_later_or_says_what_is_missing(
+    server: TikaServer, tika: Tika, settings: Settings, db: Database
+) -> None:
+    kb = build(settings, db=db, encoder=FakeEncoder())
+    kb.collections.create(SYSTEM, "docs", "Documents")
+    data = (FILES / "scan.pdf").read_bytes()
+    document, _ = kb.documents.add(SYSTEM, "docs", io.BytesIO(data), "scan.pdf")
+    Worker(kb, tika, ocr=False).run(threading.Event(), server.ensure, until_idle=True)
+    found = kb.documents.get(SYSTEM, document.id)
+    assert (
+        found.state == "ready_with_warnings" and "Page 1" in found.warnings[0] and "OCR" in found.warnings[0]
+    )
+    if not ocr.available():
+        pytest.skip("reading it needs tesseract")
+    second, _ = kb.documents.add(SYSTEM, "docs", io.BytesIO(data), "scan2.pdf")
+    Worker(kb, tika).run(threading.Event(), server.ensure, until_idle=True)
+    found = kb.documents.get(SYSTEM, second.id)
+    assert found.state == "ready", found.warnings
+    assert "4711" in kb.documents.text(SYSTEM, second.id).text
