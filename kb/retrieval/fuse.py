@@ -12,12 +12,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kb.index import Hits
-
 
 DENSE = 0.7  # weight of the cosine beside BM25's share; on the sets tried any from 0.5 to 0.8 does
 BLIND = 0.3  # below this share of known script a question's vector says nothing
@@ -63,7 +63,7 @@ def said(hits: Hits) -> NDArray[np.float32]:
     return hits.lexical / np.float32(total) if total > 0 else hits.lexical
 
 
-def _ranking(hits: Hits, score: NDArray[np.float32], weight: float) -> Ranking:
+def _ranking(hits: Hits, score: NDArray[np.floating[Any]], weight: float) -> Ranking:
     order = [int(row) for row in np.argsort(-score, kind="stable") if score[row] > 0]
     return Ranking(
         tuple(int(hits.ids[row]) for row in order), tuple(float(score[row]) for row in order), weight

@@ -1,0 +1,68 @@
+"""Exact search over rounded vectors."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from kb.errors import Broken
+from kb.index.vectors import Vectors, save
+
+
+def unit(rows: int, dim: int = 64, seed: int = 1) -> NDArray[np.float32]:
+    made = np.random.default_rng(seed).standard_normal((rows, dim)).astype(np.float32)
+    return made / np.linalg.norm(made, axis=1, keepdims=True)
+
+
+@pytest.fixture
+def filled() -> tuple[Vectors, NDArray[np.float32]]:
+    vectors, data = Vectors(64), unit(3000)
+    vectors.add(data[:1000])
+    vectors.add(data[1000:])
+    return vectors, data
+
+
+def test_the_nearest_are_the_exact_nearest(filled: tuple[Vectors, NDArray[np.float32]]) -> None:
+    vectors, data = filled
+    for question in unit(20, seed=2):
+        rows, scores = vectors.search(question, np.ones(3000, bool), 10)
+        exact = np.sort(data @ question)[::-1][:10]
+        assert len(set(rows)) == 10
+        assert np.allclose(scores, exact, atol=1e-3)  # float16 may swap neighbours that are as near as that
+        assert np.allclose(scores, (data @ question)[rows], atol=1e-3)
+
+
+def test_only_what_the_mask_allows_is_found(filled: tuple[Vectors, NDArray[np.float32]]) -> None:
+    vectors, data = filled
+    mask = np.zeros(3000, bool)
+    mask[[7, 2999]] = True
+    rows, _ = vectors.search(data[0], mask, 10)
+    assert sorted(rows) == [7, 2999]
+
+
+def test_an_empty_mask_finds_nothing(filled: tuple[Vectors, NDArray[np.float32]]) -> None:
+    rows, scores = filled[0].search(filled[1][0], np.zeros(3000, bool), 10)
+    assert len(rows) == len(scores) == 0
+
+
+def test_an_empty_index_finds_nothing() -> None:
+    rows, _ = Vectors(64).search(unit(1)[0], np.zeros(0, bool), 10)
+    assert len(rows) == 0
+
+
+def test_saved_without_the_dead_and_read_again(
+    tmp_path: Path, filled: tuple[Vectors, NDArray[np.float32]]
+) -> None:
+    vectors, data = filled
+    alive = np.ones(3000, bool)
+    alive[:10] = False
+    save(tmp_path / "v.faiss", vectors.exact, alive)
+    again = Vectors.read(tmp_path / "v.faiss", 64, 2990)
+    rows, scores = again.search(data[10], np.ones(2990, bool), 1)
+    assert rows[0] == 0
+    assert scores[0] == pytest.approx(1, abs=1e-3)
+    with pytest.raises(Broken):
+        Vectors.read(tmp_path / "v.faiss", 64, 3000)
