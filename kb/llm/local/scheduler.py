@@ -1,0 +1,379 @@
+"""One thread that drives the model: requests join and leave between tokens.
+
+Each step takes one token of every text being written and, within a budget, the next part of prompts being read,
+so that a long prompt slows the others but never stops them. Pages run out: idle ones are taken first, then the
+newest request gives its own back and starts over later. Every sequence ends in exactly one Finished or Failed.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from kb.errors import Busy, Invalid, KbError, Unavailable
+from kb.llm.local.budget import StepBudget
+from kb.llm.local.counters import Counters
+from kb.llm.local.errors import ModelError, OutOfPages
+from kb.llm.local.prefix import PagePool
+from kb.llm.local.sequences import Failed, Finished, Sequence
+from kb.llm.local.types import PAGE, Batch, Engine, Segment
+
+log = logging.getLogger(__name__)
+
+
+class Keeper(Protocol):
+    """Keeps the pages of a common prefix beyond this process."""
+
+    def keep(self, tokens: list[int], pages: list[int]) -> None:
+        """These pages hold exactly these tokens, from the start of a text. Called on the scheduler's thread."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What the scheduler allows."""
+
+    context: int  # longest prompt and answer together, tokens
+    running: int = 16
+    queue: int = 64
+    queue_s: float = 120.0  # longest wait for a place
+    chunk: int = 512  # prompt tokens in a step when nobody is writing
+    mixed_chunk: int = 256  # and at most when somebody is
+    mixed_s: float = 0.5  # longest step aimed at when somebody is
+
+
+class Scheduler:
+    """Drives one engine. `submit`, `cancel` and `close` may be called from any thread."""
+
+    def __init__(self, engine: Engine, limits: Limits, pool: PagePool, keeper: Keeper | None = None) -> None:
+        self.counters = Counters()
+        self.pool = pool
+        self.context = min(limits.context, engine.max_position, pool.size * PAGE)
+        self._engine, self._limits, self._keeper = engine, limits, keeper
+        self._budget = StepBudget(limits.chunk, limits.mixed_chunk, limits.mixed_s)
+        self._most_running = limits.running
+        self._wake = threading.Condition()
+        self._waiting: deque[Sequence] = deque()  # guarded by _wake
+        self._running: list[Sequence] = []  # the thread's own, oldest first
+        self._closing = self._closed = False
+        self._thread = threading.Thread(target=self._run, name="model", daemon=True)
+        self._thread.start()
+
+    @property
+    def waiting(self) -> int:
+        """Sequences in the queue."""
+        return len(self._waiting)
+
+    @property
+    def running(self) -> int:
+        """Sequences being read or written."""
+        return len(self._running)
+
+    def submit(self, sequences: list[Sequence]) -> None:
+        """Queue sequences, all or none. Invalid when a prompt is too long, OutOfPages when the queue is full."""
+        for sequence in sequences:
+            length = len(sequence.request.prompt)
+            if length >= self.context:
+                raise Invalid(
+                    f"This prompt has {length} tokens; together with an answer at most {self.context} fit."
+                    " Shorten it, or raise KB_MODEL_CONTEXT and KB_MODEL_KV_RAM.",
+                    slug="context_length_exceeded",
+                )
+        with self._wake:
+            if self._closing:
+                raise Unavailable("The model server is stopping.", retry_after=10)
+            if len(self._waiting) + len(sequences) > max(self._limits.queue, len(sequences)):
+                self.counters.finished["rejected"] += len(sequences)
+                raise OutOfPages(
+                    f"{len(self._waiting)} requests wait for the model already.",
+                    retry_after=self._wait_estimate(),
+                )
+            self._waiting.extend(sequences)
+            self._number()
+            self._wake.notify()
+
+    def cancel(self, sequence: Sequence) -> None:
+        """Nobody reads this any more: its pages are free after the step in hand."""
+        sequence.cancelled.set()
+        with self._wake:
+            self._wake.notify()
+
+    def close(self, grace: float = 0.0) -> None:
+        """Refuse what comes, turn away who waits, let running texts end for `grace` seconds, then cut them."""
+        with self._wake:
+            self._closing = True
+            self._wake.notify()
+        deadline = time.monotonic() + grace
+        while self._running and time.monotonic() < deadline:
+            time.sleep(0.02)
+        with self._wake:
+            self._closed = True
+            self._wake.notify()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while True:
+            with self._wake:
+                while not (self._waiting or self._running or self._closed):
+                    self._wake.wait()
+                if self._closed:
+                    break
+            try:
+                self._drop_cancelled()
+                self._admit()
+                self._step()
+            except Exception as error:  # a mistake here must not leave readers waiting for ever
+                log.exception("the scheduler failed")
+                self._fail_all(ModelError(f"The model server failed: {error}"))
+        self._fail_all(Unavailable("The model server is stopping.", retry_after=10))
+
+    def _step(self) -> None:
+        """One forward over everybody who can go on, and a token for each whose prompt is read."""
+        parts = self._parts()
+        if not parts:
+            return
+        segments = [
+            Segment(size, sequence.computed, np.array(sequence.pages, np.int32)) for sequence, size in parts
+        ]
+        ends = np.cumsum([size for _, size in parts]) - 1
+        drawing = [
+            number
+            for number, (sequence, size) in enumerate(parts)
+            if sequence.computed + size == len(sequence.tokens)
+        ]
+        tokens = np.concatenate(
+            [np.array(s.tokens[s.computed : s.computed + size], np.int32) for s, size in parts]
+        )
+        batch = Batch(tokens, segments, ends[drawing].astype(np.int32))
+        began = time.monotonic()
+        try:
+            logits = self._engine.forward(batch)
+        except Exception as error:
+            self._forward_failed([sequence for sequence, _ in parts], error)
+            return
+        took = time.monotonic() - began
+        read = sum(size for sequence, size in parts if not sequence.decoding)
+        self._count_step(parts, read, took)
+        for sequence, size in parts:
+            sequence.computed += size
+        for row, number in enumerate(drawing):
+            self._draw(parts[number][0], logits[row])
+        for sequence, _ in parts:
+            self._publish(sequence)
+        for number in drawing:
+            self._tell(parts[number][0])
+
+    def _parts(self) -> list[tuple[Sequence, int]]:
+        """Who takes part in the next step with how many tokens: writers first, then readers within the budget."""
+        parts: list[tuple[Sequence, int]] = []
+        taking: set[int] = set()
+        for sequence in [sequence for sequence in self._running if sequence.decoding]:
+            if sequence in self._running and self._make_room(sequence, sequence.computed + 1, taking):
+                parts.append((sequence, 1))
+                taking.add(sequence.number)
+        left = self._budget.tokens(len(parts))
+        for sequence in [sequence for sequence in self._running if sequence.number not in taking]:
+            if left <= 0:
+                break
+            if sequence not in self._running or sequence.decoding:
+                continue
+            self._adopt(sequence)
+            size = min(left, len(sequence.tokens) - sequence.computed)
+            if self._make_room(sequence, sequence.computed + size, taking):
+                parts.append((sequence, size))
+                taking.add(sequence.number)
+                left -= size
+        return parts
+
+    def _make_room(self, sequence: Sequence, upto: int, taking: set[int]) -> bool:
+        """Pages for the first `upto` tokens, at the cost of newer sequences; False if it has to wait itself."""
+        while len(sequence.pages) * PAGE < upto:
+            try:
+                sequence.pages.append(self.pool.take())
+            except OutOfPages:
+                newest = max((s for s in self._running if s.number not in taking), key=lambda s: s.number)
+                if newest is sequence and len(self._running) == 1:
+                    raise  # alone and still no room: submit() would have refused it
+                self._preempt(newest)
+                if newest is sequence:
+                    return False
+        return True
+
+    def _adopt(self, sequence: Sequence) -> None:
+        """Use pages that others have computed; the last token is always computed, for its logits."""
+        most = (len(sequence.tokens) - 1) // PAGE
+        while len(sequence.pages) * PAGE == sequence.computed and len(sequence.pages) < most:
+            page = self.pool.find(sequence.keys[len(sequence.pages)])
+            if page is None:
+                break
+            sequence.pages.append(page)
+            sequence.computed += PAGE
+            sequence.published += 1
+            self.counters.reused_tokens += PAGE
+
+    def _preempt(self, sequence: Sequence) -> None:
+        """Give up its pages for now. What it has written stays, and is read again as part of its prompt."""
+        self.counters.preemptions += 1
+        self._running.remove(sequence)
+        self._free(sequence)
+        with self._wake:
+            self._waiting.appendleft(sequence)
+            self._number()
+
+    def _draw(self, sequence: Sequence, logits: np.ndarray[tuple[int], np.dtype[np.float32]]) -> None:
+        try:
+            sequence.drawn = sequence.sampler.sample(logits)
+        except ModelError as error:
+            self._end(sequence, Failed(error))
+
+    def _tell(self, sequence: Sequence) -> None:
+        """Pass the drawn token on, and end the text where it ends."""
+        if sequence.over or sequence.drawn is None:
+            return
+        chosen, sequence.drawn = sequence.drawn, None
+        if sequence.first_token_at is None:
+            sequence.first_token_at = time.monotonic()
+            self.counters.first_tokens += 1
+            self.counters.first_token_seconds += sequence.first_token_at - sequence.asked_at
+            self._keep(sequence)
+        self.counters.generated_tokens += 1
+        sequence.append(chosen)
+        reason = ""
+        if chosen.token in sequence.request.stop_ids:
+            reason = "stop"
+        else:
+            delta, ended = sequence.writer.feed(chosen)
+            sequence.tell(delta)
+            if ended:
+                reason = "stop"
+            elif sequence.generated >= sequence.request.max_tokens or len(sequence.tokens) >= self.context:
+                reason = "length"
+        if reason:
+            sequence.tell(sequence.writer.close())
+            self._end(
+                sequence,
+                Finished(
+                    reason,
+                    len(sequence.request.prompt),
+                    sequence.generated,
+                    sequence.writer.reasoning_tokens,
+                    sequence.reused or 0,
+                ),
+            )
+
+    def _publish(self, sequence: Sequence) -> None:
+        """Let others find the pages that are full by now."""
+        if sequence.over:
+            return
+        for place in range(sequence.published, sequence.computed // PAGE):
+            self.pool.publish(sequence.pages[place], sequence.keys[place])
+            sequence.published = place + 1
+
+    def _keep(self, sequence: Sequence) -> None:
+        """A system prompt seen a second time is worth keeping on disk."""
+        pages = sequence.request.save // PAGE
+        if self._keeper is not None and pages and (sequence.reused or 0) >= pages * PAGE:
+            self._keeper.keep(sequence.tokens[: pages * PAGE], sequence.pages[:pages])
+
+    def _drop_cancelled(self) -> None:
+        for sequence in [sequence for sequence in self._running if sequence.cancelled.is_set()]:
+            self._end(sequence, Failed(Busy("Cancelled.", slug="cancelled")), "cancelled")
+        late = time.monotonic() - self._limits.queue_s
+        with self._wake:
+            gone = [s for s in self._waiting if s.cancelled.is_set() or self._closing]
+            tired = [s for s in self._waiting if not s.tokens_told and s.asked_at < late and s not in gone]
+            for sequence in gone + tired:
+                self._waiting.remove(sequence)
+            self._number()
+            estimate = self._wait_estimate()
+        for sequence in gone:
+            if sequence.cancelled.is_set():
+                self._end(sequence, Failed(Busy("Cancelled.", slug="cancelled")), "cancelled")
+            else:
+                self._end(sequence, Failed(Unavailable("The model server is stopping.", retry_after=10)))
+        for sequence in tired:
+            message = f"The model found no room for this request within {self._limits.queue_s:g} s."
+            self._end(sequence, Failed(OutOfPages(message, retry_after=estimate)), "rejected")
+
+    def _admit(self) -> None:
+        """Let in from the queue, in order, who fits beside the running."""
+        while True:
+            with self._wake:
+                if not self._waiting or len(self._running) >= self._most_running:
+                    return
+                sequence = self._waiting[0]
+                if self._running and not self._fits(sequence):
+                    return
+                self._waiting.popleft()
+                self._number()
+            sequence.place = 0
+            self._running.append(sequence)
+            self._running.sort(key=lambda s: s.number)
+            self._adopt(sequence)
+            if sequence.reused is None:
+                sequence.reused = sequence.computed
+                self.counters.prompt_tokens += len(sequence.request.prompt)
+
+    def _fits(self, sequence: Sequence) -> bool:
+        """Room for its prompt and one token, beside what running prompts will still take."""
+        keys = sequence.keys[: (len(sequence.tokens) - 1) // PAGE]
+        have = self.pool.holds(keys)
+        need = len(sequence.tokens) // PAGE + 1 - have + self.pool.idle_among(keys[:have])
+        promised = sum(max(0, len(s.tokens) // PAGE + 1 - len(s.pages)) for s in self._running)
+        return need + promised <= self.pool.available
+
+    def _forward_failed(self, sequences: list[Sequence], error: Exception) -> None:
+        """Whoever took part is told; what they have computed is not trusted."""
+        log.error("the model failed at a step of %d sequences: %s", len(sequences), error)
+        told: KbError
+        if isinstance(error, MemoryError):
+            self._most_running = max(1, min(self._most_running, len(self._running)) // 2)
+            self._budget.shrink()
+            told = OutOfPages("The machine has no memory left for this request.", retry_after=10)
+        elif isinstance(error, KbError):
+            told = error
+        else:
+            told = ModelError(f"The model failed: {error}")
+        for sequence in sequences:
+            self._end(sequence, Failed(told))
+
+    def _fail_all(self, error: KbError) -> None:
+        with self._wake:
+            waiting, self._waiting = list(self._waiting), deque()
+        for sequence in [*self._running, *waiting]:
+            self._end(sequence, Failed(error))
+
+    def _end(self, sequence: Sequence, event: Finished | Failed, outcome: str = "error") -> None:
+        if sequence.over:
+            return
+        sequence.over = True
+        if sequence in self._running:
+            self._running.remove(sequence)
+        self._free(sequence)
+        self.counters.finished[event.reason if isinstance(event, Finished) else outcome] += 1
+        sequence.tell(event)
+
+    def _free(self, sequence: Sequence) -> None:
+        self.pool.release(sequence.pages)
+        sequence.pages = []
+        sequence.computed = sequence.published = 0
+
+    def _count_step(self, parts: list[tuple[Sequence, int]], read: int, took: float) -> None:
+        self._budget.measured(len(parts), read, took)
+        self.counters.steps += 1
+        self.counters.step_seconds += took
+        self.counters.computed_tokens += read
+
+    def _number(self) -> None:
+        """Tell everybody in the queue their place. Lock held."""
+        for place, sequence in enumerate(self._waiting, start=1):
+            sequence.place = place
+
+    def _wait_estimate(self) -> int:
+        """Seconds after which it is worth coming back, roughly. Lock held."""
+        return min(60, 2 + 2 * len(self._waiting))

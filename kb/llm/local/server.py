@@ -1,0 +1,120 @@
+"""`kb model serve`: listens at once, loads in the background, stops gracefully."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable
+from http.server import ThreadingHTTPServer
+from pathlib import Path
+from types import FrameType
+
+from kb.errors import Conflict
+from kb.llm.local.handler import Handler
+from kb.llm.local.settings import LocalModelSettings
+from kb.llm.local.state import State
+
+log = logging.getLogger(__name__)
+
+MOST_CONNECTIONS = 256
+
+
+class Server(ThreadingHTTPServer):
+    """A thread per connection, and a limit of them."""
+
+    daemon_threads = True
+    block_on_close = False
+    request_queue_size = 128
+    allow_reuse_address = True
+
+    def __init__(self, host: str, port: int, state: State, connections: int = MOST_CONNECTIONS) -> None:
+        self.state = state
+        self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self._open = threading.Semaphore(connections)
+        self._most, self.connections = connections, 0
+        self._lock = threading.Lock()
+        try:
+            super().__init__((host, port), Handler)
+        except OSError as error:
+            raise Conflict(f"Cannot listen on {host}:{port} ({error}). Give another --port.") from None
+
+    @property
+    def url(self) -> str:
+        """Where clients reach it."""
+        host, port = self.server_address[:2]
+        return f"http://[{host!s}]:{port}" if ":" in str(host) else f"http://{host!s}:{port}"
+
+    def process_request(self, request: socket.socket | tuple[bytes, socket.socket], address: object) -> None:
+        """Beyond the limit a connection is closed at once: the client sees it and comes back."""
+        if not self._open.acquire(blocking=False):
+            self.shutdown_request(request)
+            return
+        super().process_request(request, address)
+
+    def process_request_thread(
+        self, request: socket.socket | tuple[bytes, socket.socket], address: object
+    ) -> None:
+        with self._lock:
+            self.connections += 1
+        try:
+            super().process_request_thread(request, address)
+        finally:
+            with self._lock:
+                self.connections -= 1
+            self._open.release()
+
+    def handle_error(self, request: object, address: object) -> None:
+        """Connections break; that is no news."""
+        if not isinstance(sys.exc_info()[1], OSError):
+            log.exception("a connection failed")
+
+
+def serve(file: Path, host: str, port: int, exact: bool, settings: LocalModelSettings) -> None:
+    """Serve a packed model until SIGTERM or SIGINT. Raises what keeps it from loading."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
+    state = State()
+    stop = threading.Event()
+    failed: list[Exception] = []
+    closers: list[Callable[[], None]] = []
+    began = time.monotonic()
+
+    def load() -> None:
+        from kb.llm.local.loading import load_service  # the heavy part, while /livez answers already
+
+        try:
+            closers.append(load_service(file, exact, settings, state))
+        except Exception as error:
+            failed.append(error)
+            stop.set()
+            return
+        print(f"{file.name} is ready after {time.monotonic() - began:.1f} s.", flush=True)
+
+    def on_signal(number: int, frame: FrameType | None) -> None:
+        stop.set()
+
+    server = Server(host, port, state)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, on_signal)
+    listening = threading.Thread(target=server.serve_forever, args=(0.1,), name="http", daemon=True)
+    listening.start()
+    print(f"Listening on {server.url}/v1; loading {file.name}.", flush=True)
+    threading.Thread(target=load, name="loading", daemon=True).start()
+    stop.wait()
+    for close in closers:
+        close()
+    server.shutdown()
+    _last_words(server)
+    server.server_close()
+    if failed:
+        raise failed[0]
+
+
+def _last_words(server: Server, seconds: float = 1.0) -> None:
+    """Let connections send what their texts ended with."""
+    deadline = time.monotonic() + seconds
+    while server.connections and time.monotonic() < deadline:
+        time.sleep(0.02)
