@@ -48,7 +48,10 @@ class FakeRetriever:
         wanted = set(terms(question))
         ranked = sorted(self.texts.items(), key=lambda item: -len(wanted & set(terms(" ".join(item)))))
         found = tuple(passage(n, title, text) for n, (title, text) in enumerate(ranked[:limit], 1))
-        return Retrieved(found, {"encode": 1.0})
+        held = [len(wanted & set(terms(f"{p.title} {p.text}"))) / max(1, len(wanted)) for p in found[:1]]
+        said = held[0] if held else 0.0
+        signals = {"cosine": said, "said": said, "said_all": said, "agree": said, "lexical": said}
+        return Retrieved(found, {"encode": 1.0}, signals)
 
 
 class FakeConversations:

@@ -9,23 +9,44 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from kb.answer.extract import Reading
 from kb.answer.words import fold, terms
 from kb.types import Passage
 
-FEATURES = ("said", "near", "cosine", "covered", "kind", "names", "margin", "rare")
+FEATURES = (
+    "said",
+    "near",
+    "focus",
+    "cosine",
+    "nearest",
+    "covered",
+    "kind",
+    "names",
+    "rare",
+    "found",
+    "found_all",
+    "agree",
+    "lexical",
+    "margin",
+)
 WEIGHTS = {
-    "bias": -2.0,
-    "said": 1.5,
-    "near": 1.5,
-    "cosine": 3.0,
-    "covered": 0.0,
+    "bias": -3.0,
+    "said": 1.0,
+    "near": 1.0,
+    "focus": 0.5,
+    "cosine": 1.5,
+    "nearest": 1.5,
+    "covered": -1.0,
     "kind": 0.3,
-    "names": 1.0,
+    "names": 0.7,
+    "rare": 0.7,
+    "found": 1.0,
+    "found_all": 1.0,
+    "agree": 0.3,
+    "lexical": 0.5,
     "margin": 0.0,
-    "rare": 1.0,
 }
 REFUSE_BELOW = 0.25  # quoting: below this the closest passages are offered instead of an answer
 REFUSE_BELOW_MODEL = 0.1  # with a model, which reads better than we do and may itself say NOT_FOUND
@@ -33,13 +54,14 @@ REFUSE_BELOW_MODEL = 0.1  # with a model, which reads better than we do and may 
 _NAME = re.compile(r"(?<!^)(?<![.!?] )\b[A-Z][\w'’-]+|\b[A-Z]{2,}\b|\b\w*\d\w*\b")
 
 
-def features(reading: Reading, passages: Sequence[Passage], *, covered: bool) -> dict[str, float]:
+def features(
+    reading: Reading, passages: Sequence[Passage], signals: Mapping[str, float], *, covered: bool
+) -> dict[str, float]:
     """What the decision rests on. covered: whether the encoder knows the question's script."""
     best = reading.best
     if best is None:
         return dict.fromkeys(FEATURES, 0.0)
     top = reading.quotes[:3]
-    total = sum(reading.weights.values()) or 1.0
     whole = fold(" ".join(f"{p.title} {p.heading} {p.text}" for p in passages[:3]))
     bag = set(terms(whole))
     heaviest = sorted(reading.weights, key=lambda term: -reading.weights[term])[:2]
@@ -47,13 +69,18 @@ def features(reading: Reading, passages: Sequence[Passage], *, covered: bool) ->
     return {
         "said": max(quote.features["said"] for quote in top),
         "near": max(quote.features["said_near"] for quote in top),
+        "focus": max(quote.features["focus_near"] for quote in top),
         "cosine": max(quote.features["cosine"] for quote in reading.quotes[:8]) if covered else 0.0,
+        "nearest": signals.get("cosine", 0.0) if covered else 0.0,
         "covered": float(covered),
         "kind": 0.5 if reading.kind is None else best.features["kind"],
         "names": sum(name in whole for name in names) / len(names) if names else 0.7,
-        "margin": 1 - math.exp(-(reading.quotes[0].score - reading.quotes[-1].score) / 4),
-        "rare": sum(reading.weights[term] for term in heaviest if term in bag)
-        / (sum(reading.weights[term] for term in heaviest) or total),
+        "rare": sum(term in bag for term in heaviest) / len(heaviest) if heaviest else 0.0,
+        "found": signals.get("said", 0.0),
+        "found_all": signals.get("said_all", 0.0),
+        "agree": signals.get("agree", 0.0) if covered else 0.5,
+        "lexical": signals.get("lexical", 0.0),
+        "margin": signals.get("margin", 0.0) if covered else 0.0,
     }
 
 

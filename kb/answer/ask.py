@@ -186,7 +186,7 @@ class Asker:
         run.timings.update({f"retrieve_{name}": round(value, 2) for name, value in found.timings_ms.items()})
         run.stop_if_cancelled()
         with run.step("read"):
-            reading, confidence = self._read(run, found.passages)
+            reading, confidence = self._read(run, found)
         yield Event("sources", {"passages": list(found.passages)})
         yield from self._say(run, found.passages, reading, confidence)
 
@@ -254,11 +254,12 @@ class Asker:
             audience=asked.audience,
         )
 
-    def _read(self, run: _Run, passages: Sequence[Passage]) -> tuple[extract.Reading, float]:
+    def _read(self, run: _Run, found: Retrieved) -> tuple[extract.Reading, float]:
         encoder = self._encoder if run.deadline - time.monotonic() > ENCODE_MARGIN_S else None
-        reading = extract.read(run.standalone, passages, encoder)
+        reading = extract.read(run.standalone, found.passages, encoder)
         covered = encoder is not None and encoder.covers(run.standalone) >= 0.5
-        return reading, answerable.probability(answerable.features(reading, passages, covered=covered))
+        row = answerable.features(reading, found.passages, found.signals, covered=covered)
+        return reading, answerable.probability(row)
 
     def _request(self, run: _Run, passages: Sequence[Passage]) -> Request:
         return Request(

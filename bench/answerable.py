@@ -1,0 +1,119 @@
+"""Does "the documents hold an answer" come out right? Fits kb/answer/answerable.py and checks it across sets.
+
+    python bench/answerable.py            AUROC of the weights in force, and what the thresholds refuse
+    python bench/answerable.py --fit      weights fitted on all sets, and each set judged by weights of the others
+
+Negatives are the sets' own unanswerable questions (squad2: the paragraph is there and does not say it; cmrc: the
+paragraph is withheld; mtrag: turns without an answer), and 100 questions of another set asked of this one.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+import lab
+import numpy as np
+
+from kb.answer import answerable
+
+SETS = (
+    ("squad2_en", "", 400, 400, "support_emanual_en"),
+    ("cmrc2018_zh", "", 400, 434, "xquad_en_zh"),
+    ("support_emanual_en", "", 200, 0, "squad2_en"),
+    ("rag_mtrag_un_en", "", 203, 110, "squad2_en"),
+)
+
+
+def matrix(found: list[lab.Row]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(features with a leading 1, answerable 0/1, foreign 0/1)."""
+    rows = [answerable.features(row.reading, row.passages, row.signals, covered=row.covered) for row in found]
+    features = np.array([[1.0, *(row[name] for name in answerable.FEATURES)] for row in rows])
+    good = np.array([row.query["answerable"] for row in found], float)
+    return features, good, np.array([bool(row.query.get("foreign")) for row in found], float)
+
+
+def fit(features: np.ndarray, good: np.ndarray, weight: np.ndarray, decay: float = 1.0) -> np.ndarray:
+    """Logistic regression by Newton's method; weight: of each question."""
+    found = np.zeros(features.shape[1])
+    ridge = decay * np.eye(features.shape[1])
+    ridge[0, 0] = 0.0
+    for _ in range(30):
+        chance = 1 / (1 + np.exp(-features @ found))
+        slope = features.T @ (weight * (good - chance)) - ridge @ found
+        curve = (features * (weight * chance * (1 - chance))[:, None]).T @ features + ridge
+        found = found + np.linalg.solve(curve, slope)
+    return found
+
+
+def balanced(
+    parts: list[tuple[np.ndarray, np.ndarray, np.ndarray]],
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """All parts as one, each part and each side of it weighing the same."""
+    weight = [
+        np.where(good > 0, 1 / max(good.sum(), 1), 1 / max((1 - good).sum(), 1)) * 200 for _, good, _ in parts
+    ]
+    return np.vstack([f for f, _, _ in parts]), np.hstack([g for _, g, _ in parts]), np.hstack(weight)
+
+
+def figures(name: str, part: tuple[np.ndarray, np.ndarray, np.ndarray], weights: np.ndarray) -> str:
+    """AUROC against the set's own negatives and against foreign ones, and shares refused at the threshold."""
+    from score import auroc
+
+    features, good, foreign = part
+    chance = 1 / (1 + np.exp(-features @ weights))
+    yes, no, strange = chance[good > 0], chance[(good == 0) & (foreign == 0)], chance[foreign > 0]
+    refused = [
+        float(np.mean(each < answerable.REFUSE_BELOW)) if len(each) else float("nan")
+        for each in (yes, no, strange)
+    ]
+    own = auroc(yes, no) if len(no) else float("nan")
+    return (
+        f"{name:22}{own:10.3f}{auroc(yes, strange) if len(strange) else float('nan'):10.3f}"
+        f"{refused[0]:12.3f}{refused[1]:8.3f}{refused[2]:8.3f}"
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--fit", action="store_true", help="find weights instead of using those in force")
+    options = parser.parse_args()
+    lab.need_sets()
+    parts = {
+        name: matrix(lab.rows(name, keep, yes=yes, no=no, foreign=foreign))
+        for name, keep, yes, no, foreign in SETS
+    }
+    head = f"{'set':22}{'AUROC':>10}{'foreign':>10}{'refused: yes':>12}{'no':>8}{'foreign':>8}"
+    now = np.array([answerable.WEIGHTS[name] for name in ("bias", *answerable.FEATURES)])
+    print(f"in force\n{head}")
+    for name, part in parts.items():
+        print(figures(name, part, now))
+    if not options.fit:
+        return
+    print(f"\nfitted on the other sets\n{head}")
+    for name, part in parts.items():
+        print(figures(name, part, fit(*balanced([other for each, other in parts.items() if each != name]))))
+    every = fit(*balanced(list(parts.values())))
+    print(f"\nfitted on all\n{head}")
+    for name, part in parts.items():
+        print(figures(name, part, every))
+    print(
+        ", ".join(
+            f'"{name}": {weight:.2f}'
+            for name, weight in zip(("bias", *answerable.FEATURES), every, strict=True)
+        )
+    )
+    print("\nalone: AUROC of each feature, by set (own negatives)")
+    from score import auroc
+
+    for at, name in enumerate(answerable.FEATURES, 1):
+        shares = []
+        for features, good, foreign in parts.values():
+            no = features[(good == 0) & (foreign == 0), at]
+            shares.append(f"{auroc(features[good > 0, at], no):.3f}" if len(no) else "  –  ")
+        print(f"  {name:12}", *shares)
+
+
+if __name__ == "__main__":
+    main()
