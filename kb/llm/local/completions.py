@@ -60,7 +60,7 @@ class Completion:
         if isinstance(event, Finished):
             choice.end = event
             last: Json = {"finish_reason": event.reason}
-            last |= {"delta": {}} if self._chat else {"text": ""}
+            last["delta" if self._chat else "text"] = {} if self._chat else ""
             yield self._chunk(index, last)
             return
         part: Json = {"finish_reason": None}

@@ -10,21 +10,23 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import deque
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 
-from kb.errors import Busy, Invalid, KbError, Unavailable
+from kb.errors import Busy, Invalid, KbError
 from kb.llm.local.budget import StepBudget
 from kb.llm.local.counters import Counters
 from kb.llm.local.errors import ModelError, OutOfPages
 from kb.llm.local.prefix import PagePool
 from kb.llm.local.sequences import Failed, Finished, Sequence
 from kb.llm.local.types import PAGE, Batch, Engine, Segment
+from kb.llm.local.waiting import Waiting, stopping
 
 log = logging.getLogger(__name__)
+
+_CANCELLED = Busy("Cancelled.", slug="cancelled")
 
 
 class Keeper(Protocol):
@@ -56,11 +58,10 @@ class Scheduler:
         self.context = min(limits.context, engine.max_position, pool.size * PAGE)
         self._engine, self._limits, self._keeper = engine, limits, keeper
         self._budget = StepBudget(limits.chunk, limits.mixed_chunk, limits.mixed_s)
-        self._most_running = limits.running
-        self._wake = threading.Condition()
-        self._waiting: deque[Sequence] = deque()  # guarded by _wake
+        self._most_running = limits.running  # fewer once memory has run out
+        self._waiting = Waiting(limits.queue, limits.queue_s)
         self._running: list[Sequence] = []  # the thread's own, oldest first
-        self._closing = self._closed = False
+        self._closed = False
         self._thread = threading.Thread(target=self._run, name="model", daemon=True)
         self._thread.start()
 
@@ -84,53 +85,42 @@ class Scheduler:
                     " Shorten it, or raise KB_MODEL_CONTEXT and KB_MODEL_KV_RAM.",
                     slug="context_length_exceeded",
                 )
-        with self._wake:
-            if self._closing:
-                raise Unavailable("The model server is stopping.", retry_after=10)
-            if len(self._waiting) + len(sequences) > max(self._limits.queue, len(sequences)):
-                self.counters.finished["rejected"] += len(sequences)
-                raise OutOfPages(
-                    f"{len(self._waiting)} requests wait for the model already.",
-                    retry_after=self._wait_estimate(),
-                )
-            self._waiting.extend(sequences)
-            self._number()
-            self._wake.notify()
+        try:
+            self._waiting.put(sequences)
+        except OutOfPages:
+            self.counters.finished["rejected"] += len(sequences)
+            raise
 
     def cancel(self, sequence: Sequence) -> None:
         """Nobody reads this any more: its pages are free after the step in hand."""
         sequence.cancelled.set()
-        with self._wake:
-            self._wake.notify()
 
     def close(self, grace: float = 0.0) -> None:
         """Refuse what comes, turn away who waits, let running texts end for `grace` seconds, then cut them."""
-        with self._wake:
-            self._closing = True
-            self._wake.notify()
+        with self._waiting.changed:
+            self._waiting.closing = True
         deadline = time.monotonic() + grace
         while self._running and time.monotonic() < deadline:
             time.sleep(0.02)
-        with self._wake:
+        with self._waiting.changed:
             self._closed = True
-            self._wake.notify()
+            self._waiting.changed.notify_all()
         self._thread.join()
 
     def _run(self) -> None:
-        while True:
-            with self._wake:
-                while not (self._waiting or self._running or self._closed):
-                    self._wake.wait()
-                if self._closed:
-                    break
+        while not self._closed:
+            with self._waiting.changed:
+                while not (len(self._waiting) or self._running or self._closed):
+                    self._waiting.changed.wait()
             try:
-                self._drop_cancelled()
+                self._leave()
                 self._admit()
                 self._step()
             except Exception as error:  # a mistake here must not leave readers waiting for ever
                 log.exception("the scheduler failed")
                 self._fail_all(ModelError(f"The model server failed: {error}"))
-        self._fail_all(Unavailable("The model server is stopping.", retry_after=10))
+        self._waiting.closing = True
+        self._fail_all(stopping())
 
     def _step(self) -> None:
         """One forward over everybody who can go on, and a token for each whose prompt is read."""
@@ -221,9 +211,7 @@ class Scheduler:
         self.counters.preemptions += 1
         self._running.remove(sequence)
         self._free(sequence)
-        with self._wake:
-            self._waiting.appendleft(sequence)
-            self._number()
+        self._waiting.put_back(sequence)
 
     def _draw(self, sequence: Sequence, logits: np.ndarray[tuple[int], np.dtype[np.float32]]) -> None:
         try:
@@ -280,40 +268,28 @@ class Scheduler:
         if self._keeper is not None and pages and (sequence.reused or 0) >= pages * PAGE:
             self._keeper.keep(sequence.tokens[: pages * PAGE], sequence.pages[:pages])
 
-    def _drop_cancelled(self) -> None:
+    def _leave(self) -> None:
+        """Let go of who was cancelled, and of who has waited too long."""
         for sequence in [sequence for sequence in self._running if sequence.cancelled.is_set()]:
-            self._end(sequence, Failed(Busy("Cancelled.", slug="cancelled")), "cancelled")
-        late = time.monotonic() - self._limits.queue_s
-        with self._wake:
-            gone = [s for s in self._waiting if s.cancelled.is_set() or self._closing]
-            tired = [s for s in self._waiting if not s.tokens_told and s.asked_at < late and s not in gone]
-            for sequence in gone + tired:
-                self._waiting.remove(sequence)
-            self._number()
-            estimate = self._wait_estimate()
-        for sequence in gone:
+            self._end(sequence, Failed(_CANCELLED), "cancelled")
+        for sequence in self._waiting.leave():
             if sequence.cancelled.is_set():
-                self._end(sequence, Failed(Busy("Cancelled.", slug="cancelled")), "cancelled")
+                self._end(sequence, Failed(_CANCELLED), "cancelled")
+            elif self._waiting.closing:
+                self._end(sequence, Failed(stopping()))
             else:
-                self._end(sequence, Failed(Unavailable("The model server is stopping.", retry_after=10)))
-        for sequence in tired:
-            message = f"The model found no room for this request within {self._limits.queue_s:g} s."
-            self._end(sequence, Failed(OutOfPages(message, retry_after=estimate)), "rejected")
+                words = f"The model found no room for this request within {self._limits.queue_s:g} s."
+                full = OutOfPages(words, retry_after=self._waiting.estimate())
+                self._end(sequence, Failed(full), "rejected")
 
     def _admit(self) -> None:
         """Let in from the queue, in order, who fits beside the running."""
-        while True:
-            with self._wake:
-                if not self._waiting or len(self._running) >= self._most_running:
-                    return
-                sequence = self._waiting[0]
-                if self._running and not self._fits(sequence):
-                    return
-                self._waiting.popleft()
-                self._number()
-            sequence.place = 0
+        while (sequence := self._waiting.first()) is not None and len(self._running) < self._most_running:
+            if self._running and not self._fits(sequence):
+                return
             self._running.append(sequence)
             self._running.sort(key=lambda s: s.number)
+            self._waiting.take()
             self._adopt(sequence)
             if sequence.reused is None:
                 sequence.reused = sequence.computed
@@ -343,8 +319,10 @@ class Scheduler:
             self._end(sequence, Failed(told))
 
     def _fail_all(self, error: KbError) -> None:
-        with self._wake:
-            waiting, self._waiting = list(self._waiting), deque()
+        waiting = []
+        while (sequence := self._waiting.first()) is not None:
+            self._waiting.take()
+            waiting.append(sequence)
         for sequence in [*self._running, *waiting]:
             self._end(sequence, Failed(error))
 
@@ -368,12 +346,3 @@ class Scheduler:
         self.counters.steps += 1
         self.counters.step_seconds += took
         self.counters.computed_tokens += read
-
-    def _number(self) -> None:
-        """Tell everybody in the queue their place. Lock held."""
-        for place, sequence in enumerate(self._waiting, start=1):
-            sequence.place = place
-
-    def _wait_estimate(self) -> int:
-        """Seconds after which it is worth coming back, roughly. Lock held."""
-        return min(60, 2 + 2 * len(self._waiting))

@@ -94,11 +94,6 @@ class Sequence:
             before = self.keys[-1] if self.keys else ROOT
             self.keys.append(page_key(before, self.tokens[-PAGE:]))
 
-    @property
-    def tokens_told(self) -> bool:
-        """Whether the reader has had anything: then it is preempted, not waiting for its first place."""
-        return self.first_token_at is not None
-
     def tell(self, event: Event) -> None:
         """Pass an event on; an empty piece of text is none."""
         if event != Delta():

@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import threading
 import time
@@ -109,7 +110,7 @@ def _teach(path: Path) -> None:
     random = np.random.default_rng(1)
     embedding = np.where(random.random((VOCABULARY, 64)) < 0.5, -64.0, 64.0).astype(np.float32)
     head = np.zeros_like(embedding)
-    for before, after in zip(chain, chain[1:], strict=False):
+    for before, after in itertools.pairwise(chain):
         head[after] += embedding[before]
     tensors["model.embed_tokens.weight"] = _bf16(embedding)
     tensors["lm_head.weight"] = _bf16(head)
