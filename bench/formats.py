@@ -1,6 +1,7 @@
 """Every file of ../shared/formats through the real way in, and what became of it, by format and expectation.
 
-    python bench/formats.py [--ocr] [--tier core] [--only NAME] [--plain-too]
+    python bench/formats.py [--ocr] [--tier core] [--only NAME]
+    python bench/formats.py --readers      our own readers beside Tika, on the types that both read
 
 Prints one line for each file that missed its expectation, one table, and the seconds that the whole folder took
 (parse, split, embed, publish; one state directory, one worker). Without --ocr pictures are not read, and files
@@ -22,7 +23,7 @@ import unicodedata
 from collections import Counter, defaultdict
 from pathlib import Path
 
-from ingest import ocr, worker
+from ingest import ocr, plain, sniff, worker
 from kb.access.principals import SYSTEM
 from kb.app import Kb, build
 from kb.settings import Settings
@@ -45,6 +46,9 @@ def main() -> None:
         return
     rows = [row for row in csv.DictReader((FORMATS / "manifest.csv").open(encoding="utf-8"))
             if options.tier in ("all", row["tier"]) and options.only in row["file"]]  # fmt: skip
+    if options.readers:
+        readers(rows)
+        return
     state = Path(tempfile.mkdtemp(prefix="kb-formats-"))
     try:
         kb = build(Settings(data=state))
@@ -65,9 +69,42 @@ def _options() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--ocr", action="store_true")
+    parser.add_argument("--readers", action="store_true")
     parser.add_argument("--tier", default="all", choices=("all", "core", "extended"))
     parser.add_argument("--only", default="")
     return parser.parse_args()
+
+
+def readers(rows: list[dict[str, str]]) -> None:
+    """Our own readers and Tika on the same files: milliseconds a file, and expectations met."""
+    table: dict[str, list[float]] = defaultdict(lambda: [0.0] * 6)
+    with tempfile.TemporaryDirectory() as folder:
+        settings = Settings(data=Path(folder))
+        with worker.tika_for(settings) as (tika, _):
+            assert tika is not None, "needs Java and the Tika server"
+            tika.wait_ready()
+            for row in rows:
+                path = FORMATS / row["file"]
+                kind = sniff.kind_of(path, path.name)
+                if kind not in plain.READERS:
+                    continue
+                for at, read in (
+                    (1, lambda p, k: plain.read(p, k, 10**6)),
+                    (3, lambda p, k: tika.parse(p, k, 10**6)),
+                ):
+                    read(path, kind)  # warm
+                    start = time.perf_counter()
+                    found = read(path, kind)
+                    table[kind][at] += 1000 * (time.perf_counter() - start)
+                    text = squeezed("".join(block.text for block in found.blocks))
+                    wanted = [squeezed(part) for part in row["expected_text"].split("|||")]
+                    table[kind][at + 1] += all(part in text for part in wanted)
+                table[kind][0] += 1
+    print(f"{'type':6} {'files':>5} {'own ms':>8} {'met':>4} {'Tika ms':>8} {'met':>4}")
+    for kind, (count, own, own_met, others, others_met, _) in sorted(table.items()):
+        print(
+            f"{kind:6} {count:5.0f} {own / count:8.1f} {own_met:4.0f} {others / count:8.1f} {others_met:4.0f}"
+        )
 
 
 def _run(kb: Kb, rows: list[dict[str, str]], work: worker.Worker, tend) -> tuple[float, list[str]]:  # type: ignore[no-untyped-def]

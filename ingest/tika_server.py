@@ -22,7 +22,7 @@ from kb.errors import Unavailable
 from kb.settings import Settings
 
 MAIN_CLASS = "org.apache.tika.server.core.TikaServerCli"
-READY_S = 60.0
+RESTART_S = 5.0  # between two starts: one that dies at once is not hammered
 
 
 @dataclass(frozen=True)
@@ -80,6 +80,7 @@ class TikaServer:
     def __init__(self, settings: Settings, *, class_path: Sequence[Path] = ()) -> None:
         self.command = command(settings, class_path=class_path)
         self._process: subprocess.Popen[bytes] | None = None
+        self._started = float("-inf")
         self._log = Path(self.command.argv[-1]).with_name("server.log")
 
     @property
@@ -93,13 +94,19 @@ class TikaServer:
         return self._process.pid if self._process and self._process.poll() is None else None
 
     def ensure(self) -> None:
-        """Start it unless it runs. Does not wait until it answers."""
-        if self.pid is not None:
+        """Start it unless it runs. Does not wait until it answers. Call it from a thread that lives on:
+
+        the server is asked to end with the thread that started it, also after kill -9 of this process.
+        """
+        if self.pid is not None or time.monotonic() - self._started < RESTART_S:
             return
+        self._started = time.monotonic()
         self._kill_group()
+        setpriv = shutil.which("setpriv")
+        end_with_us = (setpriv, "--pdeathsig", "TERM", "--") if setpriv else ()
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
-                self.command.argv,
+                (*end_with_us, *self.command.argv),
                 env=self.command.env,
                 cwd=self._log.parent,
                 stdin=subprocess.DEVNULL,
@@ -118,7 +125,7 @@ class TikaServer:
                 self._process.wait(grace_s)
         self._kill_group()
         self._process.wait()
-        self._process = None
+        self._process, self._started = None, float("-inf")
 
     def _kill_group(self) -> None:
         if self._process is not None:
@@ -131,14 +138,3 @@ class TikaServer:
 
     def __exit__(self, *_: object) -> None:
         self.stop()
-
-
-def wait_until(condition: object, timeout_s: float, step_s: float = 0.05) -> bool:
-    """Poll a callable until it is true or the time is over."""
-    assert callable(condition)
-    end = time.monotonic() + timeout_s
-    while time.monotonic() < end:
-        if condition():
-            return True
-        time.sleep(step_s)
-    return bool(condition())
