@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from kb.answer.extract import Reading
-from kb.answer.words import fold, terms
+from kb.answer.words import bag, fold
 from kb.types import Passage
 
 FEATURES = (
@@ -63,7 +63,7 @@ def features(
         return dict.fromkeys(FEATURES, 0.0)
     top = reading.quotes[:3]
     whole = fold(" ".join(f"{p.title} {p.heading} {p.text}" for p in passages[:3]))
-    bag = set(terms(whole))
+    held = bag(whole)
     heaviest = sorted(reading.weights, key=lambda term: -reading.weights[term])[:2]
     names = [fold(name).removesuffix("'s") for name in _NAME.findall(reading.question)]
     return {
@@ -75,7 +75,7 @@ def features(
         "covered": float(covered),
         "kind": 0.5 if reading.kind is None else best.features["kind"],
         "names": sum(name in whole for name in names) / len(names) if names else 0.7,
-        "rare": sum(term in bag for term in heaviest) / len(heaviest) if heaviest else 0.0,
+        "rare": sum(term in held for term in heaviest) / len(heaviest) if heaviest else 0.0,
         "found": signals.get("said", 0.0),
         "found_all": signals.get("said_all", 0.0),
         "agree": signals.get("agree", 0.0) if covered else 0.5,

@@ -17,7 +17,7 @@ from itertools import pairwise
 
 from kb.answer.expects import Kind, carries, expected
 from kb.answer.sentences import spans
-from kb.answer.words import ASKING_ZH, CJK, fold, question_terms, terms
+from kb.answer.words import ASKING_ZH, CJK, bag, fold, question_terms, terms
 from kb.ports import Encoder
 from kb.types import Passage
 
@@ -27,6 +27,7 @@ EMBEDDED = 12
 QUOTES = 3
 CLOSE = 2.5  # log-odds by which a further sentence may be worse than the best
 STEPS = 600  # characters of instructions quoted at most
+_CJK_CHARACTER = re.compile(f"[{CJK}]")
 _WORD = re.compile(rf"[{CJK}]|[^\W_{CJK}]+")
 SHORTEST = 8  # characters; less is a heading or a stray cell
 
@@ -120,11 +121,11 @@ def read(question: str, passages: Sequence[Passage], encoder: Encoder | None = N
         for passage in passages[:PASSAGES_READ]
         for start, end in spans(passage.text)[:SENTENCES_PER_PASSAGE]
     ]
-    found = [each for each in found if len(each[3]) >= SHORTEST] or found
+    found = [each for each in found if _length(each[3]) >= SHORTEST] or found
     if not found:
         return Reading(question, kind, (), {})
-    bags = [frozenset(terms(text)) for *_, text in found]
-    around = {passage.n: frozenset(terms(f"{passage.title} {passage.heading}")) for passage in passages}
+    bags = [bag(text) for *_, text in found]
+    around = {passage.n: bag(f"{passage.title} {passage.heading}") for passage in passages}
     # What a passage is about, said once in its title or first sentence and then only pointed at.
     subject = dict(around)
     for at, (passage, *_) in enumerate(found):
@@ -228,12 +229,17 @@ def compose(quotes: Sequence[Quote]) -> str:
     return "\n\n".join(f"{' '.join(quote.text.split())} [{quote.n}]" for quote in quotes)
 
 
+def _length(text: str) -> int:
+    """Characters, those of CJK scripts counting twice."""
+    return len(text) + len(_CJK_CHARACTER.findall(text))
+
+
 def _weights(asked: Sequence[str], bags: Sequence[frozenset[str]]) -> dict[str, float]:
     """Informativeness of each question term among the candidates, in the manner of BM25's idf.
 
     A term in none of them counts full: that it is missing everywhere is worth knowing.
     """
-    seen = Counter(term for bag in bags for term in bag)
+    seen = Counter(term for each in bags for term in each)
     return {term: math.log(1 + (len(bags) - seen[term] + 0.5) / (seen[term] + 0.5)) for term in asked}
 
 

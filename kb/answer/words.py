@@ -14,6 +14,7 @@ import Stemmer
 
 CJK = "\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\uac00-\ud7af"
 _TOKEN = re.compile(rf"[{CJK}]+|\d+(?:[.,:/-]\d+)*(?:[a-z]+)?|[^\W\d_{CJK}][^\W_{CJK}]*(?:['’][a-z]+)?", re.I)
+_CJK_CHARACTER = re.compile(rf"[{CJK}]")
 _CJK_RUN = re.compile(rf"[{CJK}]+")
 _HAN = re.compile(r"[\u3400-\u9fff]")
 _KANA = re.compile(r"[\u3040-\u30ff]")
@@ -21,7 +22,7 @@ _KANA = re.compile(r"[\u3040-\u30ff]")
 STOP = frozenset(
     """a about above after again all also am an and any are as at be because been before being below between both
     but by can could did do does doing don down during each few for from further get give given had has have having
-    he her here hers him his how i if in into is it its just know let like may me might more most must my no nor not
+    he her here hers him his how i if in into is it its just know let like may me might more most much many must my no nor not
     now of off on once only or other our out over own please same shall she should so some such tell than that the
     their them then there these they this those through to too under until up us very was we were what when where
     which while who whom whose why will with would you your yes s t m re ve ll d""".split()
@@ -58,6 +59,11 @@ def terms(text: str) -> list[str]:
         elif token not in STOP:
             found.append(stem(token.replace("’", "'").removesuffix("'s")))
     return found
+
+
+def bag(text: str) -> frozenset[str]:
+    """The terms a text says, and each of its CJK characters, for questions whose word is a single one."""
+    return frozenset(terms(text)).union(_CJK_CHARACTER.findall(text))
 
 
 def question_terms(question: str) -> list[str]:

@@ -10,7 +10,7 @@ from kb.answer import Asker, answer_text
 from kb.errors import Busy, Invalid, NotFound, TooLarge, Unavailable
 from kb.llm import Queue
 from kb.settings import Settings
-from kb.types import Event, Principal, Question, Turn
+from kb.types import Event, Filters, Principal, Question, Turn
 from tests.fakes import FakeEncoder
 from tests.fakes_answer import ALICE, FakeChat, FakeConversations, FakeFaq, FakeRetriever
 
@@ -127,6 +127,13 @@ def test_curated_answers_are_verbatim_and_need_no_model() -> None:
         answer.tier == "faq" and answer.text == "Click **Forgot password**.\nThen wait." and not chat.prompts
     )
     assert [citation.document_id for citation in answer.citations] == ["faq_1"]
+
+
+def test_curated_answers_are_not_documents_and_need_their_subject() -> None:
+    faq = FakeFaq("How long is it?", "Two days.")
+    assert run(asker(faq=faq), "How long is it?")[-1].data.tier == "faq"
+    assert run(asker(faq=faq), "How long is it?", filters=Filters(type="pdf"))[-1].data.tier != "faq"
+    assert run(asker(faq=faq), "How long is it?", history=(Turn("user", LEAVE),))[-1].data.tier != "faq"
 
 
 @pytest.mark.parametrize(
