@@ -23,7 +23,6 @@ from kb.llm.local.rope import Rope
 from kb.llm.local.types import PAGE, Batch, Packed, Weights
 from kb.llm.local.workspace import Workspace
 
-
 Outputs = Sequence[tuple[Packed, NDArray[np.float32]]]  # matrices and where their products go
 
 

@@ -67,8 +67,8 @@ class ExpertSteps:
         self._normed = steps.Source(work.normed, work.normed_q8)
         self._gated = steps.Source(work.gated, work.gated_q8)
         self._work = work
-        self._up = steps.product_arguments(self._up_table, (0, 0), hidden, False, 0)
-        self._down = steps.product_arguments(self._down_table, (0, 0), inner, False, 0)
+        self._up = steps.arguments(self._up_table, 0, 0, 0, hidden // BLOCK)
+        self._down = steps.arguments(self._down_table, 0, 0, 0, inner // BLOCK)
         blocks = inner // BLOCK
         per_part = -(-blocks // steps.PARTS)
         records = None if exact else work.gated_q8
@@ -127,11 +127,16 @@ class ExpertSteps:
             (self._down_table, self._down, self._down_offsets, every, work.down),
         ):
             base, stride, items = steps.address(out), out.strides[0], 0
+            per_item = steps.tiles_per_item(count * offsets[2])
             for column, (start, length) in enumerate(zip(share.starts, share.rows, strict=True)):
-                items += offsets[3]
+                items += -(-offsets[2] // per_item)
                 fixed = (rows + 4 * start, length, base + start * stride, stride, offsets[2], items)
                 table[column, 3:] = fixed
-            arguments[1], arguments[7] = count, items
+            arguments[steps.ENTRIES], arguments[steps.PER_ITEM], arguments[steps.ITEMS] = (
+                count,
+                per_item,
+                items,
+            )
         first = share.starts[0]
         self._gate[0] = sum(share.rows)
         self._gate[4] = steps.address(work.gate_up) + first * work.gate_up.strides[0]
@@ -141,7 +146,7 @@ class ExpertSteps:
         self._pattern = (share.starts, share.rows)
 
 
-def _point(view: memoryview, row: int, packed: Packed, offsets: tuple[int, int, int, int]) -> None:
+def _point(view: memoryview, row: int, packed: Packed, offsets: tuple[int, int, int]) -> None:
     base = steps.address_of(packed)
     at = row * matmul.ENTRY
     view[at] = base

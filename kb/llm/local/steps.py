@@ -19,11 +19,12 @@ from kb.llm.local.types import Packed
 
 Step = tuple[int, Ints]  # address of the kernel, arguments
 
-TILES_PER_ITEM = 8  # of a product: what a thread takes at once
+MOST_TILES = 8  # of a product that a thread takes at once: long runs keep the memory's prefetching busy …
+LEAST_ITEMS = 40  # … and enough items that no thread waits long for another's last
 PARTS = 2  # work items a token's vector is cut into where a token alone is too little to share
 
-# positions in an entry
-TOKENS, UPTO = 4, 8
+TOKENS = 4  # position in an entry
+ENTRIES, PER_ITEM, ITEMS = 1, 6, 7  # positions in a product's arguments
 
 
 def address(array: NDArray[np.generic] | None) -> int:
@@ -48,25 +49,17 @@ def address_of(packed: Packed) -> int:
 
 
 @lru_cache(maxsize=256)
-def offsets(layout: str, height: int, width: int) -> tuple[int, int, int, int]:
-    """Scales, bias, tiles and work items of a matrix; row-after-row layouts hold their row count for scales."""
+def offsets(layout: str, height: int, width: int) -> tuple[int, int, int]:
+    """Scales, bias and tiles of a matrix; row-after-row layouts hold their row count for scales."""
     at = quant.sections(layout, height, width)
     if layout in ("int8", "mxfp4"):
-        tiles = -(-height // quant.TILE)
-        return at.scales, at.bias, tiles, -(-tiles // TILES_PER_ITEM)
-    tiles = -(-height // rows.ROWS)
-    return height, at.bias, tiles, -(-tiles // TILES_PER_ITEM)
+        return at.scales, at.bias, -(-height // quant.TILE)
+    return height, at.bias, -(-height // rows.ROWS)
 
 
-def entry(
-    packed: Packed, token_rows: int, tokens: int, out: int, out_stride: int, before: int
-) -> tuple[int, ...]:
-    """One matrix of a product; `before`: work items of the entries ahead of it."""
-    base = address(packed.data)
-    scales, bias, tiles, items = offsets(packed.layout, packed.rows, packed.cols)
-    if packed.layout in ("int8", "mxfp4"):
-        scales += base
-    return base, scales, base + bias, token_rows, tokens, out, out_stride, tiles, before + items
+def tiles_per_item(tiles: int) -> int:
+    """How many of a product's tiles make a work item."""
+    return max(1, min(MOST_TILES, tiles // LEAST_ITEMS))
 
 
 def kernel_name(layout: str, exact: bool) -> str:
@@ -100,22 +93,23 @@ def product(
     Returns steps with their entries, whose TOKENS column is the batch's to set.
     """
     steps = []
-    for layout, members in groupby(parts, key=lambda part: part[0].layout):
-        table_rows, items = [], 0
-        width = 0
-        for packed, out in members:
-            table_rows.append(entry(packed, 0, 0, address(out), out.strides[0], items))
-            items, width = table_rows[-1][UPTO], packed.cols
-        table = zeros(len(table_rows), matmul.ENTRY)
-        table[...] = table_rows
-        name = kernel_name(layout, exact)
-        steps.append(((kernels[name], product_arguments(table, source.pick(name), width, add, items)), table))
+    for layout, group in groupby(parts, key=lambda part: part[0].layout):
+        members = list(group)
+        heights = [offsets(layout, packed.rows, packed.cols)[2] for packed, _ in members]
+        per_item = tiles_per_item(sum(heights))
+        table = zeros(len(members), matmul.ENTRY)
+        items = 0
+        for row, (packed, out), tiles in zip(table, members, heights, strict=True):
+            base = address(packed.data)
+            scales, bias, _ = offsets(layout, packed.rows, packed.cols)
+            scales += base if layout in ("int8", "mxfp4") else 0
+            items += -(-tiles // per_item)
+            row[:] = base, scales, base + bias, 0, 0, address(out), out.strides[0], tiles, items
+        name, width = kernel_name(layout, exact), members[0][0].cols
+        where = source.pick(name)
+        given = arguments(table, len(table), *where, width // BLOCK, int(add), per_item, items)
+        steps.append(((kernels[name], given), table))
     return steps
-
-
-def product_arguments(table: Ints, source: tuple[int, int], width: int, add: bool, items: int) -> Ints:
-    """Arguments of a product over a table of entries."""
-    return arguments(address(table), len(table), *source, width // BLOCK, int(add), TILES_PER_ITEM, items)
 
 
 def arguments(*values: int | NDArray[np.generic] | None) -> Ints:

@@ -58,7 +58,7 @@ def _tile(module: ir.Module, layout: str, acts: str, path: str, count: int) -> N
                     value = b.fmul(b.sitofp(parts[token][half], VF), steps[half])
                     f.set(sums[token][half], f.fma(value, scale, f.get(sums[token][half], VF)))
         else:
-            parts = _floats(f, layout, at, [f.at(each, (block, 128)) for each in inputs])
+            parts = _floats(f, layout, path, at, [f.at(each, (block, 128)) for each in inputs])
             for token in range(count):
                 for half in range(2):
                     total = f.get(sums[token][half], VF)
@@ -132,13 +132,13 @@ def _dot(f: Fn, path: str, total: Value, weights: Value, values: Value) -> Value
     return b.add(total, fours)
 
 
-def _floats(f: Fn, layout: str, at: Value, inputs: list[Value]) -> list[list[Value]]:
+def _floats(f: Fn, layout: str, path: str, at: Value, inputs: list[Value]) -> list[list[Value]]:
     """Sums over a block of weight x activation in float32: [tokens][halves]."""
     b = f.b
     sums: list[list[Value]] = [[f.vf(0.0), f.vf(0.0)] for _ in inputs]
     for four in range(8):
         halves = [
-            b.bitcast(b.xor(each, f.vi(128, _BYTES)), VI) for each in _weights(f, layout, "plain", at, four)
+            b.bitcast(b.xor(each, f.vi(128, _BYTES)), VI) for each in _weights(f, layout, path, at, four)
         ]
         for byte in range(4):
             columns = [b.sitofp(b.ashr(b.shl(each, f.vi(24 - 8 * byte)), f.vi(24)), VF) for each in halves]

@@ -17,7 +17,9 @@ JOB, PROGRAM, LENGTH, ARRIVED, BASE, THREADS = (LINE * i for i in range(6))
 CONTROL_BYTES = LINE * 6
 FUNCTION, ARGUMENTS, COUNTER = 0, 8, 16  # within a program entry
 
-_SPINS, _YIELDS = 2000, 3000  # some 10 µs of spinning, then some milliseconds of giving the core away
+# Turns of spinning (some 10 µs), then of giving the core away: short at barriers, where a busy machine has the other
+# thread waiting for this core, and some milliseconds between jobs, where Python is about to bring the next.
+_SPINS, _BARRIER, _JOB = 4000, 100, 3000
 
 
 def emit(module: ir.Module) -> None:
@@ -46,7 +48,8 @@ def _wait(module: ir.Module) -> None:
     f.set(turns, turn)
     b.cbranch(b.icmp_signed("<", turn, f.i64(_SPINS)), head, slow)
     b.position_at_end(slow)
-    b.cbranch(b.icmp_signed("<", turn, f.i64(_SPINS + _YIELDS)), give, out)
+    limit = b.select(patient, f.i64(_SPINS + _BARRIER), f.i64(_SPINS + _JOB))
+    b.cbranch(b.icmp_signed("<", turn, limit), give, out)
     b.position_at_end(give)
     f.call("sched_yield", I32)
     b.branch(head)

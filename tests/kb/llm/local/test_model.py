@@ -276,5 +276,5 @@ def test_bad_batches_are_refused_by_name(config, packed, prompt) -> None:
 def test_missing_weights_are_named(config, packed) -> None:
     weights = packed["int8"]
     dense = {name: value for name, value in weights._dense.items() if "layers.2.self_attn.sinks" not in name}
-    with pytest.raises(BadModel, match="self_attn.sinks"):
+    with pytest.raises(BadModel, match=r"layers\.2\.self_attn\.sinks"):
         Model(config, MemoryWeights(dense, weights._experts), pages=4, threads=1)
