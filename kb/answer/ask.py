@@ -236,11 +236,11 @@ class Asker:
         return run
 
     def _match(self, run: _Run) -> FaqMatch | None:
-        if self._faq is None:
-            return None
         asked = run.asked
+        if self._faq is None or asked.filters != Filters():  # filters are about documents; an entry is none
+            return None
         return self._faq.match(
-            run.principal, run.text, collections=asked.collections, audience=asked.audience
+            run.principal, run.standalone, collections=asked.collections, audience=asked.audience
         )
 
     def _retrieve(self, run: _Run) -> Retrieved:
