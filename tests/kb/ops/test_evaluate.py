@@ -1,0 +1,184 @@
+"""Scoring a labelled set end to end, and its figures by hand."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import ingest.pipeline
+from kb.app import build
+from kb.errors import Invalid
+from kb.ops.evaluate import evaluate
+from kb.ops.evaluate_score import auroc, contains, figures
+from kb.ops.evaluate_set import read_set
+from kb.settings import Settings
+from tests.fakes import FakeEncoder
+
+SCORE = Path(__file__).parents[3] / ".." / "shared" / "eval" / "score.py"
+
+
+def write(directory: Path, corpus: list[dict[str, Any]], queries: list[dict[str, Any]]) -> Path:
+    directory.mkdir()
+    for name, rows in (("corpus", corpus), ("queries", queries)):
+        with gzip.open(directory / f"{name}.jsonl.gz", "wt") as file:
+            file.writelines(json.dumps(row) + "\n" for row in rows)
+    return directory
+
+
+@pytest.fixture
+def documents_set(tmp_path: Path) -> Path:
+    corpus = [
+        {
+            "id": "d1",
+            "title": "Parking",
+            "text": "Parking behind the house is free for guests.",
+            "lang": "en",
+        },
+        {"id": "d2", "title": "Lunch", "text": "The cafeteria serves soup at noon.", "lang": "en"},
+        {
+            "id": "d3",
+            "title": "Claims",
+            "text": "# Claims\n\nClaims are paid within thirty days.",
+            "path": "c.md",
+        },
+    ]
+    ask = {"lang": "en", "answerable": True}
+    queries = [
+        {"id": "q1", "text": "Is parking free?", "doc_ids": ["d1"], "answers": ["free for guests"], **ask},
+        {"id": "q2", "text": "What does the cafeteria serve?", "doc_ids": ["d2"], "answers": ["soup"], **ask},
+        {"id": "q3", "text": "When are claims paid?", "doc_ids": ["d3"], "answers": ["thirty days"], **ask},
+        {
+            "id": "q4",
+            "text": "Who founded Rome?",
+            "doc_ids": [],
+            "answers": [],
+            "lang": "en",
+            "answerable": False,
+        },
+        {
+            "id": "q5",
+            "text": "And for guests?",
+            "history": [
+                {"role": "user", "text": "What does parking cost?"},
+                {"role": "assistant", "text": "…"},
+            ],
+            "doc_ids": ["d1"],
+            "answers": [],
+            **ask,
+        },
+    ]
+    return write(tmp_path / "set", corpus, queries)
+
+
+def test_documents_go_in_and_questions_come_out_right(
+    documents_set: Path, settings: Settings, tmp_path: Path
+) -> None:
+    result = evaluate(
+        documents_set, build, ingest.pipeline, settings=settings, overrides={"encoder": FakeEncoder()}
+    )
+    assert result.figures["R@1"] == 1.0
+    assert result.figures["contains"] == 1.0
+    assert result.legs["dense"]["questions"] == result.legs["lexical"]["questions"] == 5
+    assert result.legs["lexical"]["R@5"] == 1.0
+    by_id = {line["id"]: line for line in result.lines}
+    assert by_id["q1"]["ranked"][0] == "d1"
+    assert by_id["q1"]["cited"][0] == "d1"
+    assert by_id["q4"]["confidence"] < by_id["q1"]["confidence"]
+    assert result.figures["abstain AUROC"] == 1.0
+    assert not settings.data.exists()  # nothing but the scratch state was touched
+
+
+def test_the_run_is_what_the_scorer_reads(documents_set: Path, settings: Settings, tmp_path: Path) -> None:
+    if not SCORE.is_file():
+        pytest.skip("../shared/eval/score.py is not here")
+    result = evaluate(
+        documents_set, build, ingest.pipeline, settings=settings, overrides={"encoder": FakeEncoder()}
+    )
+    run = tmp_path / "run.jsonl"
+    run.write_text("\n".join(json.dumps(line) for line in result.lines))
+    done = subprocess.run(
+        [sys.executable, str(SCORE), str(documents_set), str(run), "--json"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    theirs = json.loads(done.stdout)["all"]
+    for name in ("R@1", "R@5", "R@10", "MRR@10", "nDCG@10", "contains", "abstain AUROC"):
+        assert theirs[name] == pytest.approx(result.figures[name]), name
+
+
+def test_faq_entries_are_matched_each_in_its_shop(settings: Settings, tmp_path: Path) -> None:
+    def entry(id: str, question: str, kb: str, *variants: str) -> dict[str, Any]:
+        return {
+            "id": id,
+            "text": "t",
+            "question": question,
+            "variants": variants,
+            "answers": [f"A {id}"],
+            "kb": kb,
+        }
+
+    directory = write(
+        tmp_path / "faq_set",
+        [
+            entry("a1", "Where is my parcel?", "Shop A", "track my order"),
+            entry("a2", "How do I pay?", "Shop A"),
+            entry("b1", "Where is my parcel?", "Shop B"),
+        ],
+        [
+            {"id": "q1", "text": "track the order", "doc_ids": ["a1"], "kb": "Shop A", "answerable": True},
+            {
+                "id": "q2",
+                "text": "where is the parcel",
+                "doc_ids": ["b1"],
+                "kb": "Shop B",
+                "answerable": True,
+            },
+        ],
+    )
+    result = evaluate(
+        directory, build, ingest.pipeline, settings=settings, overrides={"encoder": FakeEncoder()}, ask=False
+    )
+    assert result.figures["R@1"] == 1.0
+    assert [line["ranked"] for line in result.lines] == [["a1", "a2"], ["b1"]]
+
+
+def test_figures_by_hand() -> None:
+    queries = [
+        {"id": "1", "doc_ids": ["a"], "answerable": True},
+        {"id": "2", "doc_ids": ["b", "c"], "answerable": True},
+        {"id": "3", "doc_ids": [], "answerable": False},
+    ]
+    run = {
+        "1": {"ranked": ["x", "a"], "confidence": 0.9},
+        "2": {"ranked": ["c", "b"], "confidence": 0.2},
+        "3": {"ranked": ["a"], "confidence": 0.2},
+    }
+    found = figures(queries, run, all_needed=False)
+    assert (found["R@1"], found["R@5"], found["MRR@10"]) == (0.5, 1.0, 0.75)
+    assert found["abstain AUROC"] == 0.75
+    assert figures(queries, run, all_needed=True)["all@10"] == 1.0
+    assert figures(queries, {}, all_needed=False) == {"questions": 3, "answerable": 2}
+
+
+def test_auroc_and_contains() -> None:
+    assert auroc([2, 3], [1, 1]) == 1.0
+    assert auroc([1], [1]) == 0.5
+    assert contains("It is Thirty-days, really.", ["thirty days"])
+    assert not contains("It is soup.", ["", "—"])
+
+
+@pytest.mark.parametrize(
+    ("name", "content"), [("corpus.jsonl", "{"), ("corpus.jsonl", '{"id": 1, "text": "x"}'), ("x", "")]
+)
+def test_a_folder_that_is_no_set_is_named(tmp_path: Path, name: str, content: str) -> None:
+    (tmp_path / name).write_text(content)
+    (tmp_path / "queries.jsonl").write_text('{"id": "q", "text": "x"}')
+    with pytest.raises(Invalid, match="corpus"):
+        read_set(tmp_path)

@@ -1,0 +1,61 @@
+"""The mix of both legs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from kb.index import Hits
+from kb.retrieval.fuse import dense_only, dense_weight, lexical_only, mixed
+
+
+def hits(dense: list[float], lexical: list[float], covers: float = 1.0, total: float = 10.0) -> Hits:
+    def ranks(scores: list[float]) -> Any:
+        order = np.argsort(-np.array(scores))
+        places = np.zeros(len(scores), np.int64)
+        places[order] = np.arange(1, len(scores) + 1)
+        return np.where(np.array(scores) > 0, places, 0)
+
+    return Hits(
+        ids=np.arange(1, len(dense) + 1),
+        dense=np.array(dense, np.float32),
+        lexical=np.array(lexical, np.float32),
+        dense_rank=ranks(dense),
+        lexical_rank=ranks(lexical),
+        weights={"term": total},
+        covers=covers,
+        timings_ms={},
+    )
+
+
+def test_what_both_legs_like_comes_first() -> None:
+    assert mixed(hits([0.6, 0.7, 0.1], [6, 1, 7])).ids[0] == 1
+
+
+def test_a_script_the_encoder_does_not_know_leaves_the_words_alone() -> None:
+    found = hits([0.9, 0.1, 0.5], [0, 8, 4], covers=0.0)
+    assert mixed(found).ids == lexical_only(found).ids == (2, 3)
+
+
+def test_without_a_common_word_meaning_decides() -> None:
+    found = hits([0.2, 0.8], [0, 0])
+    assert mixed(found).ids == dense_only(found).ids == (2, 1)
+
+
+def test_the_encoder_counts_less_the_less_it_knows() -> None:
+    weights = [dense_weight(covers) for covers in (0, 0.2, 0.5, 0.8, 1)]
+    assert weights == sorted(weights)
+    assert weights[0] == weights[1] == 0 < weights[2]
+
+
+def test_scores_fall_and_lie_between_0_and_1() -> None:
+    ranking = mixed(hits([1.0, 0.4, 0.3], [22, 5, 0]))
+    assert list(ranking.scores) == sorted(ranking.scores, reverse=True)
+    assert all(0 < score <= 1 for score in ranking.scores)
+    assert ranking.scores[0] == pytest.approx(1)
+
+
+def test_nothing_found_is_no_ranking() -> None:
+    assert mixed(hits([], [])).ids == ()
