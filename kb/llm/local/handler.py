@@ -148,7 +148,7 @@ class Handler(BaseHTTPRequestHandler):
             if out:
                 self._chunk(_sse(out))
         self._chunk(_sse(completion.closing()) + b"data: [DONE]\n\n")
-        self._chunk(b"")
+        self._finish()
 
     def _events(self, completion: Completion) -> Iterator[list[tuple[int, Event]]]:
         """What has come since the last look, or nothing; ends when every text has ended. Gone if the client has."""
@@ -203,15 +203,19 @@ class Handler(BaseHTTPRequestHandler):
         self._chunk(_sse(completion.opening()))
 
     def _chunk(self, data: bytes) -> None:
-        """One chunk of a stream. An empty one would end it, so it is sent at the end only."""
-        if data or self._begun:
+        """One chunk of a stream; an empty one would end it."""
+        if data:
             self.wfile.write(b"%x\r\n%s\r\n" % (len(data), data))
+
+    def _finish(self) -> None:
+        """The end of a stream."""
+        self.wfile.write(b"0\r\n\r\n")
 
     def _refuse(self, error: KbError) -> None:
         try:
             if self._begun:
                 self._chunk(_sse([error_body(error)]))
-                self._chunk(b"")
+                self._finish()
                 self.close_connection = True
             else:
                 self._send(status_of(error), error_body(error), retry_after=error.retry_after)

@@ -115,7 +115,7 @@ class PrefixDisk:
     def _read(self, file: Path) -> tuple[list[int], Bytes] | None:
         """Tokens and pages of a file; None, and the file removed, where it does not fit this model."""
         try:
-            with np.load(file, allow_pickle=False) as found:
+            with file.open("rb") as raw, np.load(raw, allow_pickle=False) as found:
                 tokens, data, checksum = found["tokens"], found["data"], found["sum"]
             pages = len(tokens) // PAGE
             right = tokens.dtype == np.int32 and data.dtype == np.uint8 and 0 < len(tokens) == pages * PAGE

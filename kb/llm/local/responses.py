@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from kb.errors import KbError
+from kb.llm.local.errors import OutOfPages
 from kb.llm.local.sampling import Chosen
 from kb.llm.local.sequences import Finished
 from kb.llm.local.tokenizer import Tokenizer
@@ -23,7 +24,9 @@ def error_body(error: KbError) -> Json:
 
 
 def status_of(error: KbError) -> int:
-    """OpenAI says 400 where kb says 422."""
+    """OpenAI says 400 where kb says 422; a full cache is a reason to come back, not a failure."""
+    if isinstance(error, OutOfPages):
+        return 503
     return 400 if error.status == 422 else error.status
 
 
