@@ -1,6 +1,6 @@
 """Named moments at which a test may kill this process: `KB_CRASHPOINT=publish.chunks` or `name:3` (third time).
 
-Read once at import. Without the variable `crashpoint` does nothing at all, and `kb up` refuses to start with it.
+Read once at import; without the variable `crashpoint` does nothing at all. For tests only.
 """
 
 from __future__ import annotations

@@ -198,7 +198,9 @@ class Database:
 
     def _whole(self) -> None:
         if self._torn:
-            raise RuntimeError("this process was forked while a session was open: open the database after the fork")
+            raise RuntimeError(
+                "this process was forked while a session was open: open the database after the fork"
+            )
 
     def _make_engine(self) -> Engine:
         if not self.sqlite:
