@@ -24,7 +24,9 @@ from tests.fakes_llm import MOODS, FakeLLM
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--budget", type=float, default=3.0, help="seconds a question may take")
     budget = parser.parse_args().budget
     logging.disable()
