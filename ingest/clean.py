@@ -35,8 +35,10 @@ CONTROLS = re.compile("[\x00-\x08\x0b\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff\uf
 LEADERS = re.compile(r"(?:[ \t]*[.·…‥․_]){5,}[ \t]*")
 SPACES = re.compile("[ \u00a0\u2000-\u200a\u202f\u205f\u3000]+")
 HYPHEN = re.compile(r"(?<=[^\W\d_])[-\u2010]\n(?=[^\W\d_])")
+NUMBER = r"(?:\d{1,4}|[ivxlc]{1,6})(?:\s*(?:/|of|von|de|sur|-)\s*\d{1,4})?"
+BARE_NUMBER = re.compile(rf"(?i)[-–—\[( ]*{NUMBER}[-–—\]) .]*")
 PAGE_NUMBER = re.compile(
-    r"(?i)[-–—\[( ]*(?:(?:page|seite|página|pagina|p\.|s\.)\s*)?(?:\d{1,4}|[ivxlc]{1,6})(?:\s*(?:/|of|von|de|sur|-)\s*\d{1,4})?[-–—\]) .]*"
+    rf"(?i)[-–—\[( ]*(?:page|seite|página|pagina|p\.|s\.)\s*{NUMBER}[-–—\]) .]*"
     r"|第\s*\d{1,4}\s*[页頁](?:\s*[共/]\s*\d{1,4}\s*[页頁]?)?"
 )
 DIGITS = re.compile(r"\d+")
@@ -144,7 +146,10 @@ def without_running_lines(blocks: Sequence[Block]) -> list[Block]:
     for lines in edges.values():
         for at, row, line in lines:
             outermost = (at, row, line) in (lines[0], lines[-1])
-            if _alike(line) in running or (outermost and PAGE_NUMBER.fullmatch(line.strip())):
+            number = PAGE_NUMBER.fullmatch(line.strip()) or (
+                outermost and BARE_NUMBER.fullmatch(line.strip())
+            )
+            if _alike(line) in running or number:
                 split[at][row] = ""
     return [
         replace(block, text="\n".join(line for line in split[at] if line.strip() or "\n" not in block.text))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from lxml import etree
@@ -23,6 +24,11 @@ Item = Mapping[str, Any]
 CONTROLS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
 SHEETS = frozenset({"xls", "xlsx", "xlsm", "xlsb", "ods", "xltx", "ole"})
 PAGED = frozenset({"pdf"})
+SLIDES = frozenset({"ppt", "pptx", "pptm", "ppsx", "pps", "potx"})
+TITLE = 100  # characters of a slide's title, at most
+SCAFFOLD = frozenset(
+    {"nav.xhtml", "toc.ncx", "toc.xhtml"}
+)  # an EPUB's table of contents repeats its headings
 LITTLE = 8  # letters on a page: fewer, and the page is probably a picture
 MAIL_HEADERS = (("From", "From"), ("To", "To"), ("Cc", "Cc"), ("Subject", "Subject"), ("Date", "Date"))
 EXTENSIONS = {
@@ -104,6 +110,8 @@ def _all_blocks(items: Sequence[Item], kind: str) -> Iterator[Block]:
     seen_page = False
     for item in items:
         part = None if item is items[0] else _name(item)
+        if kind == "epub" and part in SCAFFOLD:
+            continue
         content = _value(item, "content")
         found = list(_blocks(str(content), part, kind if part is None else _kind(item))) if content else []
         if part is None:
@@ -114,6 +122,8 @@ def _all_blocks(items: Sequence[Item], kind: str) -> Iterator[Block]:
             if _is_mail(item):
                 yield from _mail_lines(item, part)
         seen_page = seen_page or any(block.page for block in found)
+        if part is None and kind in SLIDES:
+            found = _titled(found)
         yield from found if part is None else (_unpaged(block) for block in found)
         yield from _aside(item, part)
 
@@ -129,9 +139,21 @@ def _aside(item: Item, part: str | None) -> Iterator[Block]:
         yield Block("\n".join(CONTROLS.sub("", str(name)) for name in names), "text", part=part)
 
 
+def _titled(blocks: Sequence[Block]) -> list[Block]:
+    """The first line of a slide is its title, where it is one short line with more below."""
+    out: list[Block] = []
+    for block, after in zip(blocks, (*blocks[1:], None), strict=True):
+        first = block.page is not None and (not out or out[-1].page != block.page)
+        more = after is not None and after.page == block.page
+        if first and more and block.kind == "text" and len(block.text) <= TITLE and "\n" not in block.text:
+            block = replace(block, kind="heading", level=1)
+        out.append(block)
+    return out
+
+
 def _unpaged(block: Block) -> Block:
     """Pages of an attachment are not pages of the document."""
-    return Block(block.text, block.kind, block.level, None, block.part)
+    return replace(block, page=None)
 
 
 def _blocks(content: str, part: str | None, kind: str) -> Iterator[Block]:

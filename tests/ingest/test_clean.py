@@ -66,6 +66,12 @@ def test_running_headers_and_page_numbers_go() -> None:
     assert all(f"Body {letter}" in text for letter in "ABCDE")
 
 
+def test_page_numbers_of_short_documents_go_and_other_numbers_stay() -> None:
+    blocks = [Block(f"Manual\nPage {n}\nThe tank holds\n7\nlitres of water", page=n) for n in (1, 2)]
+    found = clean(Extract(blocks, "pdf", paged=True)).blocks
+    assert all("Page" not in block.text and "7" in block.text for block in found)
+
+
 def test_two_pages_alike_are_no_pattern() -> None:
     blocks = [Block("The same sentence", page=1), Block("The same sentence", page=2)]
     assert len(clean(Extract(blocks, "pdf", paged=True)).blocks) == 2

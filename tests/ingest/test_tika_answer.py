@@ -41,6 +41,18 @@ def test_slides_are_pages(body: str) -> None:
     assert [(b.page, b.text) for b in found.blocks] == [(1, "one"), (2, "two")]
 
 
+def test_the_first_line_of_a_slide_is_its_title() -> None:
+    slides = "".join(f"<div class='slide-content'><p>Title {n}</p><p>Body {n}</p></div>" for n in (1, 2))
+    found = extract([item(slides + "<div class='slide-content'><p>alone</p></div>")], "pptx", 1000)
+    assert [(b.kind, b.text) for b in found.blocks] == [
+        ("heading", "Title 1"),
+        ("text", "Body 1"),
+        ("heading", "Title 2"),
+        ("text", "Body 2"),
+        ("text", "alone"),
+    ]
+
+
 def test_what_a_slide_master_says_is_read_once() -> None:
     master = (
         "<div class='slide-master-content'><p>Click to edit Master title style</p><p>Varnholt Ltd</p></div>"
