@@ -16,12 +16,13 @@ import numpy as np
 
 from kb.answer import answerable
 
-SETS = (
+SIGHTED = (
     ("squad2_en", "", 400, 400, "support_emanual_en"),
-    ("cmrc2018_zh", "", 400, 434, "xquad_en_zh"),
     ("support_emanual_en", "", 200, 0, "squad2_en"),
     ("rag_mtrag_un_en", "", 203, 110, "squad2_en"),
 )
+BLIND = (("cmrc2018_zh", "", 400, 434, "xquad_en_zh"), ("xquad_en_zh", "xquad-zh", 200, 0, "cmrc2018_zh"))
+UNSEEN = ("cosine", "nearest", "agree", "margin", "names")  # what a blind encoder tells nothing about
 
 
 def matrix(found: list[lab.Row]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -73,6 +74,48 @@ def figures(name: str, part: tuple[np.ndarray, np.ndarray, np.ndarray], weights:
     )
 
 
+def judge(
+    title: str, sets: tuple[tuple[str, str, int, int, str], ...], in_force: dict[str, float], fitting: bool
+) -> None:
+    """One group of sets: the weights in force, then fitted on the other sets, then on all."""
+    from score import auroc
+
+    names = ("bias", *answerable.FEATURES)
+    parts = {
+        name: matrix(lab.rows(name, keep, yes=yes, no=no, foreign=foreign))
+        for name, keep, yes, no, foreign in sets
+    }
+    used = [at for at, name in enumerate(names) if in_force is answerable.WEIGHTS or name not in UNSEEN]
+
+    def fitted(chosen: list[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> np.ndarray:
+        features, good, weight = balanced(chosen)
+        found = np.zeros(len(names))
+        found[used] = fit(features[:, used], good, weight)
+        return found
+
+    head = f"{'':22}{'AUROC':>10}{'foreign':>10}{'refused: yes':>12}{'no':>8}{'foreign':>8}"
+    print(f"\n{title}, weights in force\n{head}")
+    for name, part in parts.items():
+        print(figures(name, part, np.array([in_force[each] for each in names])))
+    if not fitting:
+        return
+    print(f"{title}, fitted on the other sets")
+    for name, part in parts.items():
+        print(figures(name, part, fitted([other for each, other in parts.items() if each != name])))
+    every = fitted(list(parts.values()))
+    print(f"{title}, fitted on all")
+    for name, part in parts.items():
+        print(figures(name, part, every))
+    print(", ".join(f'"{name}": {weight:.2f}' for name, weight in zip(names, every, strict=True)))
+    print("each feature alone: AUROC against a set's own negatives")
+    for at, name in enumerate(answerable.FEATURES, 1):
+        shares = []
+        for features, good, foreign in parts.values():
+            no = features[(good == 0) & (foreign == 0), at]
+            shares.append(f"{auroc(features[good > 0, at], no):.3f}" if len(no) else "  –  ")
+        print(f"  {name:12}", *shares)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -80,39 +123,8 @@ def main() -> None:
     parser.add_argument("--fit", action="store_true", help="find weights instead of using those in force")
     options = parser.parse_args()
     lab.need_sets()
-    parts = {
-        name: matrix(lab.rows(name, keep, yes=yes, no=no, foreign=foreign))
-        for name, keep, yes, no, foreign in SETS
-    }
-    head = f"{'set':22}{'AUROC':>10}{'foreign':>10}{'refused: yes':>12}{'no':>8}{'foreign':>8}"
-    now = np.array([answerable.WEIGHTS[name] for name in ("bias", *answerable.FEATURES)])
-    print(f"in force\n{head}")
-    for name, part in parts.items():
-        print(figures(name, part, now))
-    if not options.fit:
-        return
-    print(f"\nfitted on the other sets\n{head}")
-    for name, part in parts.items():
-        print(figures(name, part, fit(*balanced([other for each, other in parts.items() if each != name]))))
-    every = fit(*balanced(list(parts.values())))
-    print(f"\nfitted on all\n{head}")
-    for name, part in parts.items():
-        print(figures(name, part, every))
-    print(
-        ", ".join(
-            f'"{name}": {weight:.2f}'
-            for name, weight in zip(("bias", *answerable.FEATURES), every, strict=True)
-        )
-    )
-    print("\nalone: AUROC of each feature, by set (own negatives)")
-    from score import auroc
-
-    for at, name in enumerate(answerable.FEATURES, 1):
-        shares = []
-        for features, good, foreign in parts.values():
-            no = features[(good == 0) & (foreign == 0), at]
-            shares.append(f"{auroc(features[good > 0, at], no):.3f}" if len(no) else "  –  ")
-        print(f"  {name:12}", *shares)
+    judge("scripts the encoder knows", SIGHTED, answerable.WEIGHTS, options.fit)
+    judge("scripts it does not know", BLIND, answerable.WEIGHTS_BLIND, options.fit)
 
 
 if __name__ == "__main__":

@@ -259,7 +259,7 @@ class Asker:
         reading = extract.read(run.standalone, found.passages, encoder)
         covered = encoder is not None and encoder.covers(run.standalone) >= 0.5
         row = answerable.features(reading, found.passages, found.signals, covered=covered)
-        return reading, answerable.probability(row)
+        return reading, answerable.probability(row, covered=covered)
 
     def _request(self, run: _Run, passages: Sequence[Passage]) -> Request:
         return Request(

@@ -28,6 +28,7 @@ QUOTES = 3
 CLOSE = 2.5  # log-odds by which a further sentence may be worse than the best
 STEPS = 600  # characters of instructions quoted at most
 _CJK_CHARACTER = re.compile(f"[{CJK}]")
+_OWN_MARK = re.compile(r"\[(\d{1,3})\]")
 _WORD = re.compile(rf"[{CJK}]|[^\W_{CJK}]+")
 SHORTEST = 8  # characters; less is a heading or a stray cell
 
@@ -225,8 +226,14 @@ def _touch(one: Quote, other: Quote, text: str) -> bool:
 
 
 def compose(quotes: Sequence[Quote]) -> str:
-    """The quoted sentences with their marks."""
-    return "\n\n".join(f"{' '.join(quote.text.split())} [{quote.n}]" for quote in quotes)
+    """The quoted sentences with their marks. A document's own `[7]` becomes `(7)`: it names none of our passages."""
+    return "\n\n".join(
+        f"{_OWN_MARK.sub(_round, ' '.join(quote.text.split()))} [{quote.n}]" for quote in quotes
+    )
+
+
+def _round(mark: re.Match[str]) -> str:
+    return f"({mark[1]})"
 
 
 def _length(text: str) -> int:

@@ -66,6 +66,13 @@ def test_instructions_go_on() -> None:
     assert quotes[0].text.startswith(text) and len(quotes[0].text) <= extract.STEPS
 
 
+def test_a_document_s_own_marks_are_not_ours() -> None:
+    shown = (passage(1, "Leave", "Employees get 25 days of paid leave [7]."),)
+    quotes = extract.choose(extract.read("How many days of paid leave?", shown), shown)
+    assert extract.compose(quotes) == "Employees get 25 days of paid leave (7). [1]"
+    assert quotes[0].text == shown[0].text
+
+
 def test_repeats_are_quoted_once() -> None:
     same = "Employees get 25 days of paid leave."
     shown = (passage(1, "A", same), passage(2, "B", same))

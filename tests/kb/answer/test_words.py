@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -36,7 +38,7 @@ def test_sentences(text: str, expected: list[str]) -> None:
 def test_sentences_are_ordered_short_spans_that_lose_nothing_visible(text: str) -> None:
     found = spans(text)
     assert all(0 < end - start <= LONGEST for start, end in found)
-    assert all(one[1] <= other[0] for one, other in zip(found, found[1:], strict=False))
+    assert all(one[1] <= other[0] for one, other in pairwise(found))
     assert "".join("".join(text[s:e].split()) for s, e in found) == "".join(text.split())
 
 

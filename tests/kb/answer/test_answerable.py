@@ -1,0 +1,38 @@
+"""Whether the passages answer: a probability that grows with what speaks for it."""
+
+from __future__ import annotations
+
+import pytest
+
+from kb.answer import answerable, extract
+from tests.fakes import FakeEncoder
+from tests.fakes_answer import ALICE, HANDBOOK, FakeRetriever
+
+KNOWN = ["How many days of paid leave do employees get?", "Where are receipts for travel expenses uploaded?"]
+UNKNOWN = ["Who won the 1998 football world cup in Marseille?", "How tall is the Eiffel tower in metres?"]
+
+
+def confidence(question: str, encoder: FakeEncoder | None) -> float:
+    found = FakeRetriever(HANDBOOK).retrieve(ALICE, question)
+    reading = extract.read(question, found.passages, encoder)
+    row = answerable.features(reading, found.passages, found.signals, covered=encoder is not None)
+    assert set(row) == set(answerable.FEATURES) and all(0 <= value <= 1.0001 for value in row.values())
+    return answerable.probability(row, covered=encoder is not None)
+
+
+@pytest.mark.parametrize("encoder", [None, FakeEncoder()])
+def test_what_the_documents_say_stands_above_what_they_do_not(encoder: FakeEncoder | None) -> None:
+    known = [confidence(question, encoder) for question in KNOWN]
+    unknown = [confidence(question, encoder) for question in UNKNOWN]
+    assert min(known) > answerable.REFUSE_BELOW > max(unknown)
+
+
+def test_nothing_found_is_nothing_known() -> None:
+    row = answerable.features(extract.read("anything", ()), (), {}, covered=True)
+    assert answerable.probability(row, covered=True) < answerable.REFUSE_BELOW
+    assert answerable.probability(row, covered=False) < answerable.REFUSE_BELOW
+
+
+def test_the_weights_name_every_feature() -> None:
+    for weights in (answerable.WEIGHTS, answerable.WEIGHTS_BLIND):
+        assert set(weights) == {"bias", *answerable.FEATURES}
