@@ -30,27 +30,29 @@ FEATURES = (
     "lexical",
     "margin",
 )
-# Fitted on squad2_en (600 answerable, 603 not) and support_emanual_en, with 180 questions of other sets.
+# Fitted on squad2_en (600 answerable, 603 whose paragraph is there and does not say it), rag_mtrag_un_en (110, 110)
+# and support_emanual_en, with 220 questions of other sets; each set and each side weighing the same.
+# AUROC with a set's own weights left out: squad2 .631, mtrag .776; against questions of other sets .94 to 1.0.
 WEIGHTS = {
-    "bias": -4.5,
-    "said": 0.5,
-    "near": 0.5,
-    "focus": 0.4,
-    "cosine": 2.7,
-    "nearest": 1.8,
-    "kind": 0.2,
-    "names": 0.6,
-    "rare": 0.1,
-    "found": 0.1,
-    "found_all": 0.1,
-    "agree": -0.1,
-    "lexical": 0.9,
-    "margin": 0.1,
+    "bias": -4.6,
+    "said": 0.2,
+    "near": 0.2,
+    "focus": 0.3,
+    "cosine": 3.1,
+    "nearest": 2.0,
+    "kind": 0.05,
+    "names": 0.65,
+    "rare": 0.05,
+    "found": 0.2,
+    "found_all": 0.3,
+    "agree": 0.1,
+    "lexical": 0.8,
+    "margin": 0.8,
 }
 # For a script the encoder does not know; fitted on cmrc2018_zh (600 answerable, 434 withheld) and xquad_zh.
-# The bias is lowered by 0.25 so that one threshold serves both.
+# AUROC .954 on cmrc2018_zh. The bias is lowered by 0.45 so that one threshold serves both.
 WEIGHTS_BLIND = {
-    "bias": -2.7,
+    "bias": -2.9,
     "said": 1.7,
     "near": 2.15,
     "focus": 0.1,
@@ -65,7 +67,7 @@ WEIGHTS_BLIND = {
     "lexical": 1.8,
     "margin": 0.0,
 }
-REFUSE_BELOW = 0.35  # quoting: below this the closest passages are offered instead of an answer
+REFUSE_BELOW = 0.3  # quoting: below this the closest passages are offered instead of an answer
 REFUSE_BELOW_MODEL = 0.15  # with a model, which reads better than we do and may itself say NOT_FOUND
 
 _NAME = re.compile(r"(?<!^)(?<![.!?] )\b[A-Z][\w'’-]+|\b[A-Z]{2,}\b|\b\w*\d\w*\b")
