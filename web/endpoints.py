@@ -69,7 +69,7 @@ def endpoint(
     """Put a function into the table; its docstring's first line is the summary."""
 
     def add(call: Callable[..., Response]) -> Callable[..., Response]:
-        summary = (call.__doc__ or "").strip().splitlines()[0].rstrip(".")
+        summary = (call.__doc__ or "").strip().splitlines()[0].split(". ")[0].rstrip(".")
         TABLE.append(Endpoint(method, path, call, scope, tag, summary, **rest))
         return call
 

@@ -55,7 +55,9 @@ KINDS = {
     "email-taken": Kind(409, "There is an account with this address already", "Change that account instead."),
     "group-exists": Kind(409, "There is such a group already", "Use it, or choose another name."),
     "last-admin": Kind(409, "This is the last active admin", "Make somebody else admin first."),
-    "too-large": Kind(413, errors.TooLarge.title, "JSON requests may have 1 MiB, imports 10 MiB, files KB_MAX_FILE_MB. Split it, or ask the operator to raise the limit."),
+    "too-large": Kind(413, errors.TooLarge.title, "JSON requests may have 1 MiB, imports 10 MiB. Split it."),
+    "question-too-long": Kind(413, "The question is too long", "Ask a shorter question; a long text belongs into a document."),
+    "document-too-large": Kind(413, "The document is too large", "Files may have KB_MAX_FILE_MB. Split it, or ask the operator to raise the limit."),
     "unsupported-media-type": Kind(415, "This Content-Type is not understood here", "Send application/json, or multipart/form-data for files."),
     "unsupported-type": Kind(415, errors.UnsupportedType.title, "Convert the file to one of the kinds that kb reads, e.g. PDF, DOCX, HTML, Markdown."),
     "invalid-request": Kind(422, errors.Invalid.title, "`errors` lists each wrong field by its JSON pointer."),
@@ -72,7 +74,7 @@ KINDS = {
 _BY_STATUS = {
     400: "bad-request", 401: "unauthenticated", 403: "forbidden", 404: "not-found", 405: "method-not-allowed",
     408: "bad-request", 409: "conflict", 411: "bad-request", 413: "too-large", 415: "unsupported-media-type",
-    416: "bad-request", 422: "invalid-request", 429: "rate-limited", 431: "header-too-large", 503: "busy",
+    416: "bad-request", 422: "invalid-request", 429: "rate-limited", 431: "header-too-large", 503: "unavailable", 507: "disk-full",
 }  # fmt: skip
 
 
@@ -135,10 +137,10 @@ def _http_detail(error: HTTPException, kind: Kind) -> str:
 
 def problem(error: KbError, request_id: str | None = None) -> dict[str, Any]:
     """The JSON object of a problem, as the API and the stream's `error` event carry it."""
-    kind = KINDS.get(error.slug)
+    slug = error.slug if error.slug in KINDS else _BY_STATUS.get(error.status, "internal")
     made: dict[str, Any] = {
-        "type": f"/problems/{error.slug}",
-        "title": kind.title if kind else error.title,
+        "type": f"/problems/{slug}",
+        "title": KINDS[slug].title,
         "status": error.status,
         "detail": error.detail,
         "request_id": g.get("request_id", "") if request_id is None else request_id,

@@ -36,7 +36,15 @@ class KbRequest(Request):
     ) -> IO[bytes]:
         folder: Path = current_app.config["INCOMING"]
         folder.mkdir(parents=True, exist_ok=True)
-        return tempfile.TemporaryFile("rb+", dir=folder)
+        file = tempfile.TemporaryFile("rb+", dir=folder)
+        self.__dict__.setdefault("incoming", []).append(file)
+        return file
+
+    def close(self) -> None:
+        """Let go of the files, also of those of a request that was refused half-way."""
+        super().close()
+        for file in self.__dict__.get("incoming", ()):
+            file.close()
 
 
 def check_path(parts: dict[str, str]) -> None:
@@ -91,11 +99,11 @@ def upload(model: type[BaseModel], settings: Settings) -> tuple[Any, FileStorage
     if request.mimetype != "multipart/form-data":
         raise UnsupportedType("Send the file as multipart/form-data.", slug="unsupported-media-type")
     largest = settings.max_file_mb * 2**20
-    _patient(largest + FORM_MARGIN)
+    _patient(largest + FORM_MARGIN, "document-too-large")
     try:
         files, fields = request.files, request.form
     except RequestEntityTooLarge:
-        raise _too_large(largest) from None
+        raise _too_large(largest, "document-too-large") from None
     if len(sent := files.getlist("file")) != 1 or len(files) != 1:
         raise Invalid(
             "Send exactly one part called `file`, with a filename.",
@@ -107,17 +115,18 @@ def upload(model: type[BaseModel], settings: Settings) -> tuple[Any, FileStorage
         raise invalid(error) from None
 
 
-def _patient(limit: int) -> None:
+def _patient(limit: int, slug: str = "too-large") -> None:
     """Refuse what says it is too large; give a silent client a limited time."""
     request.max_content_length = limit
     if request.content_length is not None and request.content_length > limit:
-        raise _too_large(limit)
+        raise _too_large(limit, slug)
     sock = request.environ.get("gunicorn.socket")
     if sock is not None:
         sock.settimeout(SLOW_CLIENT_S)
 
 
-def _too_large(limit: int) -> KbError:
+def _too_large(limit: int, slug: str = "too-large") -> KbError:
     return TooLarge(
-        f"At most {limit / 2**20:g} MiB are taken here. Split it, or ask the operator to raise the limit."
+        f"At most {limit / 2**20:g} MiB are taken here. Split it, or ask the operator to raise the limit.",
+        slug=slug,
     )

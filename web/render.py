@@ -23,7 +23,7 @@ TAGS = {
 }  # fmt: skip
 ATTRIBUTES = {"a": {"href", "class", "data-n", "title"}, "ol": {"start"}, "sup": set[str]()}
 _MARK = re.compile(r"\[(\d{1,3})\]")
-_OURS = re.compile(r"/(?:documents|faq)(?:/|[?#])[A-Za-z0-9_.%?&=#-]+")
+_OURS = re.compile(r"#|/(?:documents|faq)(?:/|[?#])[A-Za-z0-9_.%?&=#-]+")
 
 _markdown = MarkdownIt("commonmark", {"html": False, "linkify": False, "breaks": True}).enable(
     ["table", "strikethrough"]
@@ -31,21 +31,26 @@ _markdown = MarkdownIt("commonmark", {"html": False, "linkify": False, "breaks":
 _markdown.disable(["link", "image", "autolink", "reference", "html_block", "html_inline", "entity"])
 
 
+# Quoted sentences are a document's words, not a writer's Markdown: a "#" in them makes no heading.
+_quoted = MarkdownIt("zero", {"html": False, "breaks": True}).enable(["list", "blockquote", "newline"])
+
+
 def answer_html(answer: Answer) -> str:
     """The answer's text as HTML with its citation marks as links."""
-    return to_html(answer.text, answer.citations)
+    return to_html(answer.text, answer.citations, quoted=answer.tier == "extractive")
 
 
-def to_html(text: str, citations: Sequence[Citation] = ()) -> str:
+def to_html(text: str, citations: Sequence[Citation] = (), *, quoted: bool = False) -> str:
     """Markdown to safe HTML; `[n]` of a citation becomes a link to its passage, other marks stay text."""
+    markdown = _quoted if quoted else _markdown
     known = {citation.n: citation for citation in citations}
-    tokens = _markdown.parse(text)
+    tokens = markdown.parse(text)
     for token in tokens:
         if token.type in ("heading_open", "heading_close"):
             token.tag = f"h{min(6, int(token.tag[1]) + 2)}"  # the page has h1 and h2
         if token.type == "inline" and token.children:
             token.children = [made for child in token.children for made in _marked(child, known)]
-    rendered: str = _markdown.renderer.render(tokens, _markdown.options, {})
+    rendered: str = markdown.renderer.render(tokens, markdown.options, {})
     return nh3.clean(
         rendered,
         tags=TAGS,
@@ -79,9 +84,10 @@ def _text(content: str) -> Token:
 
 
 def _link(citation: Citation) -> str:
+    url = citation.url or (f"/faq#{citation.document_id}" if citation.document_id.startswith("faq_") else "#")
     where = citation.title + (f", page {citation.page}" if citation.page else "")
     return (
-        f'<sup><a class="cite" href="{html.escape(citation.url)}" data-n="{citation.n}" '
+        f'<sup><a class="cite" href="{html.escape(url)}" data-n="{citation.n}" '
         f'title="{html.escape(where)}">{citation.n}</a></sup>'
     )
 

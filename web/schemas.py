@@ -5,14 +5,25 @@ Answers are in `shapes.py`. Field descriptions become the OpenAPI document.
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    WithJsonSchema,
+)
 
 from kb.types import Filters
 
-MAX_QUESTION = 4000
+MAX_QUESTION = 8000
+_LAX = TypeAdapter(datetime)
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
 def _clean(text: str) -> str:
@@ -30,6 +41,23 @@ def _filled(text: str) -> str:
     return text
 
 
+def _time(given: object, rest: str) -> object:
+    """A time or a bare date in ISO 8601, which `rest` completes."""
+    if not isinstance(given, str):
+        raise ValueError("must be a time or a date, ISO 8601")
+    return _LAX.validate_python(f"{given}T{rest}Z" if _DATE.fullmatch(given) else given)
+
+
+def _day(given: object) -> object:
+    """A bare date is its beginning."""
+    return _time(given, "00:00:00")
+
+
+def _day_end(given: object) -> object:
+    """A bare date as an end includes that day."""
+    return _time(given, "23:59:59.999999")
+
+
 def _utc(moment: datetime) -> datetime:
     try:
         return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
@@ -42,7 +70,9 @@ Short = Annotated[Text, Field(max_length=200)]
 Name = Annotated[Text, Field(min_length=1, max_length=200), AfterValidator(_filled)]
 Long = Annotated[Text, Field(min_length=1, max_length=20_000), AfterValidator(_filled)]
 Slug = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$", max_length=64)]
-Moment = Annotated[datetime, AfterValidator(_utc)]
+_WHEN = WithJsonSchema({"type": "string", "anyOf": [{"format": "date-time"}, {"format": "date"}]})
+Moment = Annotated[datetime, BeforeValidator(_day), AfterValidator(_utc), _WHEN]
+MomentEnd = Annotated[datetime, BeforeValidator(_day_end), AfterValidator(_utc), _WHEN]
 Question = Annotated[Text, Field(min_length=1, max_length=MAX_QUESTION), AfterValidator(_filled)]
 FaqQuestion = Annotated[Text, Field(min_length=1, max_length=2000), AfterValidator(_filled)]
 Language = Annotated[str, Field(pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$", max_length=35)]
@@ -62,9 +92,9 @@ class FiltersIn(Strict):
     type: Short | None = Field(None, description="Kind of file: `pdf`, `docx`, …")
     language: Language | None = Field(None, description="Language of the document, e.g. `en` or `zh`.")
     date_from: Moment | None = Field(
-        None, description="Not older than this (ISO 8601; UTC unless it says otherwise)."
+        None, description="Not older than this (ISO 8601 time or date; UTC unless it says otherwise)."
     )
-    date_to: Moment | None = Field(None, description="Not newer than this.")
+    date_to: MomentEnd | None = Field(None, description="Not newer than this; a bare date includes that day.")
 
     def filters(self) -> Filters:
         """As retrieval takes them."""

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from flask import request
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, WithJsonSchema
 
-from kb.types import Answer, Passage, Principal
+from kb.types import Answer, Citation, Passage, Principal
 
 
 def iso(moment: datetime) -> str:
@@ -236,6 +236,14 @@ def passage_json(passage: Passage, principal: Principal) -> dict[str, Any]:
 
 def answer_json(answer: Answer, principal: Principal) -> dict[str, Any]:
     """A whole answer."""
-    shown = AnswerOut.model_validate(answer).model_dump(mode="json", exclude={"passages"})
+    shown = AnswerOut.model_validate(answer).model_dump(mode="json", exclude={"passages", "citations"})
     shown["passages"] = [passage_json(passage, principal) for passage in answer.passages]
+    shown["citations"] = [citation_json(citation) for citation in answer.citations]
+    return shown
+
+
+def citation_json(citation: Citation) -> dict[str, Any]:
+    """One citation; that of a curated answer leads to its entry."""
+    shown = CitationOut.model_validate(citation).model_dump(mode="json")
+    shown["url"] = shown["url"] or f"/faq#{citation.document_id}"
     return shown

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -86,7 +88,7 @@ class Caller:
 
     def __call__(self, method: str, path: str, **given: Any) -> Any:
         headers = {**self.headers, **given.pop("headers", {})}
-        return self.client.open(self.base + path, method=method, headers=headers, **given)
+        return self.client.open(self.base + path, method=method, headers=headers, buffered=True, **given)
 
     def get(self, path: str, **given: Any) -> Any:
         return self("GET", path, **given)
@@ -106,30 +108,62 @@ class Caller:
         return self("POST", path, json={"question": question, **given}, headers=headers)
 
 
-@pytest.fixture
-def world(settings: Settings, db: Database) -> Iterator[World]:
+@dataclass(frozen=True)
+class Template:
+    """A state directory with everybody and everything in it, copied for each test."""
+
+    data: Path
+    keys: dict[str, str]
+    documents: dict[str, str]
+
+
+PEOPLE = {
+    "reader": "reader",
+    "other": "reader",
+    "editor": "editor",
+    "curator": "curator",
+    "admin": "admin",
+    "disabled": "admin",
+}
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Template:
+    settings = Settings(data=tmp_path_factory.mktemp("world") / "state")
+    settings.data.mkdir()
+    shutil.copy(empty_database, settings.data / "kb.sqlite3")
+    db = Database(settings.database)
     kb = make_kb(settings, db)
-    made = World(kb, create_app(kb))
     for name in ("docs", "secret"):
         kb.collections.create(SYSTEM, name, name.title())
-    users = [("reader", "reader"), ("other", "reader"), ("editor", "editor"), ("curator", "curator")]
-    for name, role in [*users, ("admin", "admin"), ("disabled", "admin")]:
-        user = _user(kb, name, role)
-        made.people[name] = kb.users.principal(user)
+    for name, role in PEOPLE.items():
+        _user(kb, name, role)
         if name not in ("other", "admin", "disabled"):
-            kb.collections.grant("docs", "user", user, "read" if role == "reader" else "write")
-    made.keys = {
+            kb.collections.grant("docs", "user", f"usr_{name}", "read" if role == "reader" else "write")
+    keys = {
         "all": kb.keys.create("all", ["ask", "search", "documents:read", "documents:write", "faq:write"])[1],
         "admin": kb.keys.create("admin", ["admin"])[1],
         "read": kb.keys.create("read", ["ask", "search", "documents:read"], ["docs"])[1],
         "ingest": kb.keys.create("ingest", ["documents:write"], ["docs"])[1],
     }
-    made.documents = {
+    documents = {
         "holiday": publish(kb, "docs", "holiday.txt", "Everybody has 27 days of holiday."),
         "salary": publish(kb, "secret", "salary.txt", "The salary of the chief is secret."),
     }
     kb.faqs.create(SYSTEM, question="How long is the warranty?", answer="Two years.", collection="docs")
-    yield made
+    db.checkpoint()
+    db.close()
+    return Template(settings.data, keys, documents)
+
+
+@pytest.fixture
+def world(settings: Settings, template: Template) -> Iterator[World]:
+    shutil.copytree(template.data, settings.data)
+    db = Database(settings.database)
+    kb = make_kb(settings, db)
+    people = {name: kb.users.principal(f"usr_{name}") for name in PEOPLE}
+    yield World(kb, create_app(kb), template.keys, people, template.documents)
+    db.close()
 
 
 # argon2 is slow on purpose: one hash serves every account of the suite

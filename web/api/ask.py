@@ -18,7 +18,7 @@ from web.idempotent import Claim, claim
 from web.problems import Gone, known, problem
 from web.render import answer_html
 from web.schemas import AskIn, SearchIn
-from web.shapes import AnswerOut, CitationOut, PassagesOut, answer_json, browser, passage_json
+from web.shapes import AnswerOut, PassagesOut, answer_json, browser, citation_json, passage_json
 from web.sse import answering, encode, reader_present, stream
 
 if TYPE_CHECKING:
@@ -152,6 +152,5 @@ def _shown(event: Event, principal: Principal) -> dict[str, Any]:
     if event.kind == "sources":
         return {"passages": [passage_json(p, principal) for p in event.data["passages"]]}
     if event.kind == "citations":
-        made = [CitationOut.model_validate(c).model_dump(mode="json") for c in event.data["citations"]]
-        return {"citations": made}
+        return {"citations": [citation_json(citation) for citation in event.data["citations"]]}
     return dict(event.data)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
-from flask import Flask, Response, make_response, render_template
+from flask import Flask, Response, make_response, render_template, request
 
 from web import doors
 from web.doors import Policy
@@ -12,7 +13,9 @@ from web.doors import Policy
 if TYPE_CHECKING:
     from kb.app import Kb
 
+_CJK = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
 SUGGESTIONS = 4
+LOOKED_AT = 200
 
 
 def install(app: Flask, kb: Kb) -> None:
@@ -20,15 +23,23 @@ def install(app: Flask, kb: Kb) -> None:
 
     def chat(conversation: str = "") -> Response:
         me = doors.principal()
-        entries, _ = kb.faqs.list(me, limit=SUGGESTIONS)
+        entries, _ = kb.faqs.list(me, limit=LOOKED_AT)
+        chinese = (request.accept_languages.best or "en").lower().startswith("zh")
         return make_response(
             render_template(
                 "chat.html",
                 conversation=conversation,
                 collections=kb.collections.list(me),
-                suggestions=[entry.question for entry in entries],
+                suggestions=suggest([entry.question for entry in entries], chinese),
             )
         )
 
     doors.route(app, "/", Policy("page"), chat, methods=("GET",), name="chat")
     doors.route(app, "/c/<conversation>", Policy("page"), chat, methods=("GET",), name="chat.conversation")
+
+
+def suggest(questions: list[str], chinese: bool) -> list[str]:
+    """A few questions from all over the FAQ, in the reader's script where there are any."""
+    fitting = [question for question in questions if bool(_CJK.search(question)) is chinese] or questions
+    step = max(1, len(fitting) // SUGGESTIONS)
+    return fitting[::step][:SUGGESTIONS]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_right
 from dataclasses import dataclass
 from itertools import pairwise
@@ -22,18 +23,20 @@ if TYPE_CHECKING:
     from kb.store.documents import DocumentText
     from kb.types import Principal
 
+_HEADING = re.compile(r"^#{1,6} +(\S.*)$", re.MULTILINE)
 WINDOW = 60_000  # characters of text on one page
 CONTEXT = 400  # characters around a passage in the side panel
 
 
 @dataclass(frozen=True)
 class Piece:
-    """A run of text on the page: of which page of the document, and whether it is the passage."""
+    """A run of text on the page: of which page of the document, and whether it is the passage or a heading."""
 
     page: int | None
     text: str
     marked: bool
     first: bool
+    heading: bool
 
 
 def install(app: Flask, kb: Kb) -> None:
@@ -102,13 +105,19 @@ def cut(text: DocumentText, begin: int, start: int | None, end: int | None) -> l
     """The text from `begin`, one window long, cut where pages begin and where the passage begins and ends."""
     last = min(len(text.text), begin + WINDOW)
     marked = (start, end) if start is not None and end is not None and start < end else (0, 0)
-    edges = sorted({begin, last, *(e for e in (*text.page_starts, *marked) if begin < e < last)})
+    headings = {m.start(): m for m in _HEADING.finditer(text.text, begin, last)}
+    inner = (*text.page_starts, *marked, *headings, *(m.end() for m in headings.values()))
+    edges = sorted({begin, last, *(edge for edge in inner if begin < edge < last)})
     pieces = []
     for left, right in pairwise(edges):
         number = bisect_right(text.page_starts, left) or None
         first = left in text.page_starts
         inside = marked[0] <= left and right <= marked[1]
-        pieces.append(Piece(number, text.text[left:right], inside, first))
+        heading = headings.get(left)
+        shown = text.text[left:right]
+        if heading and right >= heading.start(1):
+            shown = text.text[heading.start(1) : right]
+        pieces.append(Piece(number, shown.replace("\f", ""), inside, first, heading is not None))
     return pieces
 
 

@@ -16,7 +16,8 @@ function tile(title, big, ...lines) {
 }
 
 const sum = (counts) => Object.values(counts).reduce((a, b) => a + b, 0);
-const listed = (counts) => Object.entries(counts).map(([name, n]) => `${n} ${name.replaceAll("_", " ")}`).join(", ");
+const WORDS = { leased: "running", quarantined: "set aside", ready_with_warnings: "ready with warnings" };
+const listed = (counts) => Object.entries(counts).filter(([, n]) => n).map(([name, n]) => `${n} ${WORDS[name] || name}`).join(", ");
 
 async function status() {
   const s = await attempt(() => call("GET", "/status"));
@@ -45,7 +46,7 @@ async function users() {
     return el("tr", {}, el("td", {}, user.name, " ", user.disabled && el("span", { className: "tag bad" }, "closed")), el("td", {}, user.email), el("td", {}, role), el("td", {}, day(user.created_at)),
       el("td", {}, el("span", { className: "actions" },
         el("button", { type: "button", onclick: () => confirm(`Give ${user.name} a new password? The present one ends.`) && change({ password: true }, (a) => secret(`New password of ${user.email}:`, a.password)) }, "New password"),
-        el("button", { type: "button", className: "danger", onclick: () => change({ disabled: !user.disabled }) }, user.disabled ? "Open" : "Close"))));
+        el("button", { type: "button", className: "danger", onclick: () => change({ disabled: !user.disabled }) }, user.disabled ? "Reopen account" : "Close account"))));
   }));
 }
 

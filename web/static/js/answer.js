@@ -55,7 +55,8 @@ export class AnswerView {
     if (answer.support === "none" && answer.answerable) this.label.append(el("span", { className: "tag bad" }, "Not supported by the sources"));
     this.body.className = "prose";
     this.body.innerHTML = answer.html;
-    if (answer.notice) this.body.before(el("p", { className: "note" }, icon("warn"), answer.notice));
+    const usual = answer.tier === "extractive"; // that it quotes is no warning
+    if (answer.notice) this.body.before(el("p", { className: usual ? "hint" : "note" }, usual ? null : icon("warn"), answer.notice));
     this.body.addEventListener("click", (event) => {
       const link = event.target.closest("a.cite");
       if (!link || event.metaKey || event.ctrlKey) return;
@@ -78,7 +79,8 @@ export class AnswerView {
   sources() {
     const { citations, passages, answerable } = this.answer;
     const closest = !answerable && !citations.length;
-    const shown = closest ? passages.slice(0, 4) : citations;
+    const once = citations.filter((c, at) => citations.findIndex((other) => other.n === c.n) === at);
+    const shown = closest ? passages.slice(0, 4) : once;
     if (!shown.length) return [];
     const rows = shown.map((source) => {
       const where = [source.page && `Page ${source.page}`, source.heading].filter(Boolean).join(" · ");

@@ -6,8 +6,12 @@ const panel = document.getElementById("evidence");
 const text = document.getElementById("evidence-text");
 let opener = null;
 
+/** Stored text carries its headings as `## …`; people need not see the signs. */
+const plain = (stored) => stored.replace(/^#{1,6} +/gm, "");
+
 /** `quote` marked inside `passage`, however its white space differs. */
-function marked(passage, quote) {
+function marked(stored, said) {
+  const [passage, quote] = [plain(stored), plain(said)];
   const words = quote.trim().split(/\s+/).map((word) => word.replace(/[.*+?^${}()|[\]\\]/g, "\\$&"));
   const found = quote.trim() ? new RegExp(words.join("\\s*")).exec(passage) : null;
   if (!found) return [el("mark", {}, passage)];
@@ -38,8 +42,8 @@ export async function openEvidence(source, passage, from) {
   if (!isDocument || !passage || !(passage.end > passage.start)) return;
   try {
     const found = await call("GET", `/documents/${id}/excerpt?${query}`);
-    const shown = el("span", { className: "passage" }, quote ? marked(found.passage, quote) : el("mark", {}, found.passage));
-    text.replaceChildren(found.before && `…${found.before}`, shown, found.after && `${found.after}…`);
+    const shown = el("span", { className: "passage" }, quote ? marked(found.passage, quote) : el("mark", {}, plain(found.passage)));
+    text.replaceChildren(found.before && `…${plain(found.before)}`, shown, found.after && `${plain(found.after)}…`);
     const mark = text.querySelector("mark");
     text.scrollTop = Math.max(0, mark.offsetTop - text.offsetTop - text.clientHeight / 3);
   } catch {

@@ -9,7 +9,7 @@ function rowOf(entry) {
   const buttons = mayWrite && el("p", { className: "actions" },
     el("button", { type: "button", onclick: () => edit(entry) }, icon("pen"), "Change"),
     el("button", { type: "button", className: "danger", onclick: () => remove(entry) }, icon("trash"), "Delete"));
-  return el("li", {}, el("details", {}, el("summary", {}, entry.question),
+  return el("li", { id: entry.id }, el("details", { open: location.hash === `#${entry.id}` }, el("summary", {}, entry.question),
     el("p", { className: "text" }, entry.answer),
     entry.variants.length ? el("p", { className: "hint" }, `Also: ${entry.variants.join(" · ")}`) : null,
     el("p", { className: "hint" }, entry.collection), buttons));
