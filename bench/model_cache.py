@@ -2,7 +2,7 @@
 
     python bench/model_cache.py                     4 layers, budget scaled, a minute
     python bench/model_cache.py --full              24 layers (12 GB of disk, removed at the end), 3 GB in 3.5 GB
-    python bench/model_cache.py --readers           the ways to read a shard, cold and warm, side by side
+    python bench/model_cache.py --full --llama 3    decoding beside llama.cpp (memory-mapped) under the same limit
 
 `traffic` asks for experts as decoding does, without computing; `engine` decodes with the real kernels on the same
 random weights. Disk: plain 4 MiB direct reads of the same file at random places, by two threads, right before
@@ -18,7 +18,6 @@ import mmap
 import os
 import random
 import resource
-import subprocess
 import sys
 import tempfile
 import time
@@ -31,12 +30,11 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from bench import memory_limit, model_random
-from kb.llm.local.cache import CachedStore
+from kb.llm.local.cache import READERS, CachedStore
 from kb.llm.local.config import ModelConfig
 from kb.llm.local.layout import Made, matrices
 from kb.llm.local.pack import shards_of
 from kb.llm.local.plan import GPT_OSS_20B
-from kb.llm.local.reader import BlobReader, DirectReader, page_map
 from kb.llm.local.settings import parse_size
 from kb.llm.local.store import FORMAT, Store
 
@@ -115,9 +113,13 @@ class Router:
         ]
 
 
-def traffic(path: Path, budget: int, kind: str, tokens: int, guesses: float) -> dict[str, Any]:
-    """Decode's requests without its arithmetic. The first part warms the cache and its statistics."""
-    with CachedStore(path, budget, usage_file=path.with_suffix(".none"), direct=True) as store:
+def traffic(
+    path: Path, budget: int, kind: str, tokens: int, guesses: float, threads: int = READERS
+) -> dict[str, Any]:
+    """Decode's requests without its arithmetic. The first half warms the cache and its statistics."""
+    with CachedStore(
+        path, budget, threads=threads, usage_file=path.with_suffix(".none"), direct=True
+    ) as store:
         config = ModelConfig.from_json(store.config)
         router = Router(kind, config.num_layers, config.num_experts, config.experts_per_token, guesses)
         plan = [router.token() for _ in range(tokens)]
@@ -133,12 +135,14 @@ def traffic(path: Path, budget: int, kind: str, tokens: int, guesses: float) -> 
         return _figures(store, before, time.perf_counter() - began, tokens - warm)
 
 
-def engine(path: Path, budget: int, tokens: int, hints: bool) -> dict[str, Any]:
+def engine(path: Path, budget: int, tokens: int, hints: bool, threads: int = READERS) -> dict[str, Any]:
     """Decode with the real kernels."""
     from kb.llm.local.model import Model
     from kb.llm.local.types import PAGE, Batch, Segment
 
-    with CachedStore(path, budget, usage_file=path.with_suffix(".none"), direct=True) as store:
+    with CachedStore(
+        path, budget, threads=threads, usage_file=path.with_suffix(".none"), direct=True
+    ) as store:
         config = ModelConfig.from_json(store.config)
         pages = -(-tokens // PAGE)
         model = Model(config, store, pages=pages, threads=2, hints=hints)
@@ -171,67 +175,14 @@ def _figures(store: CachedStore, before: dict[str, float], seconds: float, token
     }
 
 
-def compare_readers(path: Path) -> None:
-    """Each way in a process of its own, two rounds, in turn."""
-    ways = ("direct", "blob", "blob-mmap", "plain", "plain-direct")
-    results: dict[tuple[str, str], list[tuple[float, float]]] = {}
-    for _ in range(3):
-        for way in ways:
-            argv = [
-                sys.executable,
-                __file__,
-                "--child",
-                json.dumps({"do": "reader", "path": str(path), "way": way}),
-            ]
-            for state, figures in json.loads(
-                subprocess.run(argv, stdout=subprocess.PIPE, check=True).stdout
-            ).items():
-                results.setdefault((way, state), []).append(tuple(figures))
-    print(f"\n{'reader':14}{'cold GB/s':>28}{'CPU s/GB':>10}{'warm GB/s':>28}")
-    for way in ways:
-        cold, warm = results[way, "cold"], results[way, "warm"]
-        one = " ".join(f"{speed:.2f}" for speed, _ in cold)
-        two = " ".join(f"{speed:.2f}" for speed, _ in warm)
-        print(f"{way:14}{one:>28}{np.median([cpu for _, cpu in cold]):10.2f}{two:>28}")
-
-
-def read_all(path: Path, way: str) -> dict[str, tuple[float, float]]:
-    """GB/s and processor seconds per GB of one thread reading expert shards in random order."""
-    with Store(path) as store:
-        shards = [shard for shard in store.shards() if shard.kind == "gate_up"]
-    random.Random(0).shuffle(shards)
-    shards = shards[:120]
-    memory = mmap.mmap(-1, (max(shard.nbytes for shard in shards) // 4096 + 1) * 4096)
-    view, data = memoryview(memory), np.frombuffer(memory, np.uint8)
-    if way.startswith("plain"):
-        fd = os.open(path, os.O_RDONLY | (os.O_DIRECT if way == "plain-direct" else 0))
-
-        def read(shard: Any) -> None:
-            size = len(view)
-            os.preadv(fd, [view], random.randrange(path.stat().st_size // size - 1) * 4096 * (size // 4096))
-    else:
-        mapped = 1 << 40 if way == "blob-mmap" else 0
-        reader = DirectReader(path, page_map(path)) if way == "direct" else BlobReader(path, mapped)
-
-        def read(shard: Any) -> None:
-            reader.read_into(shard, data[: shard.nbytes])
-
-    found = {}
-    for state in ("cold", "warm"):
-        if state == "cold":
-            with path.open("rb") as file:
-                os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-        began, used = time.perf_counter(), time.process_time()
-        for shard in shards:
-            read(shard)
-        size = sum(shard.nbytes for shard in shards) / 1e9
-        found[state] = (size / (time.perf_counter() - began), (time.process_time() - used) / size)
-    return found
-
-
 def child(job: dict[str, Any]) -> None:
     do, path = job.pop("do"), Path(job.pop("path"))
-    found = {"traffic": traffic, "engine": engine, "reader": read_all}[do](path, **job)
+    if do == "llama":
+        from bench.model_cache_peer import decode  # needs packages of the peers group
+
+        found = decode(path, **job)
+    else:
+        found = {"traffic": traffic, "engine": engine}[do](path, **job)
     print(json.dumps(found))
 
 
@@ -246,8 +197,10 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, default=60)
     parser.add_argument("--folder", default=tempfile.gettempdir())
     parser.add_argument("--keep", action="store_true", help="leave the store for another run")
-    parser.add_argument("--readers", action="store_true", help="compare readers only")
     parser.add_argument("--engine", action="store_true", help="decode with the real kernels as well")
+    parser.add_argument("--threads", type=int, default=READERS, help="that read")
+    parser.add_argument("--only", default="", help="rows whose name contains this")
+    parser.add_argument("--llama", type=int, default=0, metavar="ROUNDS", help="compare with llama.cpp only")
     parser.add_argument("--child", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.child:
@@ -260,26 +213,37 @@ def main() -> None:
             new.unlink(missing_ok=True)
             make_store(new, layers, arguments.layout)
             new.rename(path)
-        if arguments.readers:
-            return compare_readers(path)
-        return measure(path, arguments, layers)
+        budget = _budget(path, arguments, layers)
+        if arguments.llama:
+            from bench.model_cache_peer import compare
+
+            return compare(path, layers, budget, arguments.llama, arguments.threads)
+        return measure(path, arguments, budget)
     finally:
         if not arguments.keep:
             path.unlink(missing_ok=True)
+            path.with_suffix(".gguf").unlink(missing_ok=True)
 
 
-def measure(path: Path, arguments: argparse.Namespace, layers: int) -> None:
+def _budget(path: Path, arguments: argparse.Namespace, layers: int) -> int:
+    """What was asked for, else what leaves the share of the experts that 3 GB leave of 24 layers in 4 bits."""
+    if arguments.ram:
+        return parse_size(arguments.ram, "--ram")
+    with Store(path) as store:
+        dense = sum(shard.nbytes for shard in store.shards() if shard.kind == "dense")
+    return int(dense + 1.14e9 * layers / 24 + 8e6)
+
+
+def measure(path: Path, arguments: argparse.Namespace, budget: int) -> None:
     with Store(path) as store:
         shards = store.shards()
     dense = sum(shard.nbytes for shard in shards if shard.kind == "dense")
     experts = sum(shard.nbytes for shard in shards) - dense
-    whole = 1.14e9 * layers / 24  # what 3 GB leave for experts of 24 layers in 4 bits
-    budget = parse_size(arguments.ram, "--ram") if arguments.ram else int(dense + whole + 8e6)
     limit = budget + 500_000_000
     print(
         f"Budget {budget / 1e9:.2f} GB for {(dense + experts) / 1e9:.2f} GB of weights; limit {limit / 1e9:.2f} GB."
     )
-    base = {"path": str(path), "budget": budget, "tokens": arguments.tokens}
+    base = {"path": str(path), "budget": budget, "tokens": arguments.tokens, "threads": arguments.threads}
     jobs: list[tuple[str, dict[str, Any]]] = []
     for kind in ("uniform", "skewed"):
         for guesses in (0.0, 0.5, 0.9):
@@ -292,7 +256,7 @@ def measure(path: Path, arguments: argparse.Namespace, layers: int) -> None:
     print(
         f"{'':30}{'hits':>7}{'tok/s':>7}{'GB/tok':>8}{'GB/s':>7}{'disk':>13}{'share':>7}{'of ideal':>9}{'guess':>7}{'RSS':>6}{'peak':>6}"
     )
-    for name, job in jobs:
+    for name, job in (each for each in jobs if arguments.only in each[0]):
         with memory_limit.limited(limit) as group:
             before = disk_speed(path)
             argv = [sys.executable, __file__, "--child", json.dumps(job)]

@@ -29,6 +29,7 @@ from kb.llm.local.store import Shard, Store
 from kb.llm.local.types import Expert, Packed
 from kb.llm.local.usage import Usage
 
+READERS = 4  # threads: with two, the disk idles while one copies and the other waits for a core
 LEAST_SLOTS = 12  # eight experts pinned at once, and some to read ahead
 _REFRESH = 1024  # steps between two looks at which experts are hot
 
@@ -45,7 +46,7 @@ class CachedStore:
         path: Path,
         budget: int,
         *,
-        threads: int = 2,
+        threads: int = READERS,
         direct: bool | None = None,
         usage_file: Path | None = None,
         warm: bool = True,

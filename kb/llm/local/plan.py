@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kb.llm.local import quant
-from kb.llm.local.cache import LEAST_SLOTS
+from kb.llm.local.cache import LEAST_SLOTS, READERS
 from kb.llm.local.config import ModelConfig
 from kb.llm.local.layout import matrices
 from kb.llm.local.probe import Machine
@@ -104,8 +104,8 @@ def sizes(config: ModelConfig, layout: str) -> Sizes:
 
 def option(size: Sizes, machine: Machine, budget: int) -> Option:
     """How one layout does within `budget` bytes."""
-    least = size.dense + LEAST_SLOTS * size.expert + 2 * STAGING
-    slots = min(size.experts, (budget - size.dense - 2 * STAGING) // size.expert)
+    least = size.dense + LEAST_SLOTS * size.expert + READERS * STAGING
+    slots = min(size.experts, (budget - size.dense - READERS * STAGING) // size.expert)
     fits = budget >= least
     resident = slots / size.experts if fits else 0.0
     speed = None

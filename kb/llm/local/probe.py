@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 from llvmlite import ir
 
-from kb.llm.local.kernels.compile import Library, best_path
+from kb.llm.local.kernels.compile import Library, paths
 from kb.llm.local.kernels.emit import I64, PTR, Fn, new_module
 from kb.llm.local.settings import available_memory, total_memory
 
@@ -47,7 +47,7 @@ class Machine:
     processor: str
     cores: int
     features: tuple[str, ...]
-    kernels: str  # "vnni" | "plain": what the engine would run with
+    kernels: str  # what the engine would run with: "vnni" | "avx2" | "plain"
     memory_bytes: int
     available_bytes: int
     memory_bandwidth: float
@@ -69,7 +69,7 @@ def probe(folder: Path, threads: int, tell: Callable[[str], None] = lambda _: No
         processor=_processor(),
         cores=threads,
         features=_features(),
-        kernels=best_path(),
+        kernels=paths()[0],
         memory_bytes=total_memory(),
         available_bytes=available_memory(),
         memory_bandwidth=memory,

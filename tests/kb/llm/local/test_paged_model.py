@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kb.llm.local.cache import CachedStore
+from kb.llm.local.cache import READERS, CachedStore
 from kb.llm.local.config import ModelConfig
 from kb.llm.local.model import Model
 from kb.llm.local.pack import pack
@@ -51,7 +51,7 @@ def test_paging_changes_no_logit(folders: dict[str, Path], tmp_path: Path) -> No
         with CachedStore(path, 1 << 30) as store:
             config = ModelConfig.from_json(store.config)
             resident = _logits(config, store, hints=False)
-            few = store.dense_bytes + 12 * store.slot_bytes + 2 * STAGING
+            few = store.dense_bytes + 12 * store.slot_bytes + READERS * STAGING
         for hints in (False, True):
             with CachedStore(path, few, direct=hints) as store:
                 np.testing.assert_array_equal(_logits(config, store, hints), resident)
