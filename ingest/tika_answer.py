@@ -56,6 +56,8 @@ def extract(items: Sequence[Item], kind: str, limit: int) -> Extract:
             raise Unreadable(_plain(problem, kind))
         blocks = list(_described(top))
     pages = _pages(top, blocks, kind)
+    if kind in PAGED and not pages:
+        raise Unreadable(_plain(problem, kind))
     needs_ocr = _needs_ocr(items, blocks, kind, pages)
     warnings = _warnings(top, items, problem, cut, limit)
     return Extract(

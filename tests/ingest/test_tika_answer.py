@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from ingest.outcome import Unreadable
 from ingest.tika_answer import extract
 
 
@@ -119,3 +120,8 @@ def test_a_deep_tree_costs_no_stack() -> None:
 def test_where_there_is_no_text_the_file_speaks_of_itself() -> None:
     found = extract([item("", dc__title="Song", xmpDM__artist="Somebody")], "mp3", 1000)
     assert found.blocks[0].text == "Title: Song\nArtist: Somebody"
+
+
+def test_a_pdf_without_pages_is_damaged() -> None:
+    with pytest.raises(Unreadable, match="damaged"):
+        extract([item("", dc__title="was a report")], "pdf", 1000)
