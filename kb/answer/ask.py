@@ -10,17 +10,18 @@ import logging
 import secrets
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Any
 
 from kb.answer import answerable, cite, extract, followup, guard, support
 from kb.answer.generate import Generated, Request, generate
+from kb.answer.neighbours import Conversations, Faq, Retriever
+from kb.answer.run import Draft, Run
 from kb.answer.say import Language, say
 from kb.answer.words import chinese
 from kb.errors import Busy, DiskFull, FieldError, Invalid, KbError
-from kb.llm import Cancelled, Queue
+from kb.llm import Queue
 from kb.ports import Cancel, ChatModel, Encoder
 from kb.settings import Settings
 from kb.types import (
@@ -33,9 +34,6 @@ from kb.types import (
     Principal,
     Question,
     Retrieved,
-    Support,
-    Tier,
-    Turn,
 )
 
 log = logging.getLogger(__name__)
@@ -43,91 +41,6 @@ log = logging.getLogger(__name__)
 HISTORY_TURNS = 8
 ENCODE_MARGIN_S = 0.25  # less time left than this, and sentences are ranked by words alone
 READ_PASSAGES = 10
-
-
-class Conversations(Protocol):
-    """What answering needs of kb.store."""
-
-    def start_or_get(
-        self, principal: Principal, conversation_id: str | None, ticket_id: str | None, title: str
-    ) -> str: ...
-
-    def history(self, principal: Principal, conversation_id: str, limit: int) -> tuple[Turn, ...]: ...
-
-    def save(self, principal: Principal, answer: Answer, standalone: str) -> None: ...
-
-
-class Retriever(Protocol):
-    """What answering needs of kb.retrieval."""
-
-    def retrieve(
-        self,
-        principal: Principal,
-        question: str,
-        *,
-        collections: tuple[str, ...] | None = None,
-        filters: Filters = ...,
-        limit: int = 10,
-        audience: Any = None,
-    ) -> Retrieved: ...
-
-
-class Faq(Protocol):
-    """Curated answers, matched by meaning."""
-
-    def match(
-        self,
-        principal: Principal,
-        question: str,
-        *,
-        collections: tuple[str, ...] | None = None,
-        audience: Any = None,
-    ) -> FaqMatch | None: ...
-
-
-@dataclass
-class _Run:
-    """One question on its way: what is known so far, and the clocks."""
-
-    principal: Principal
-    asked: Question
-    cancel: Cancel | None
-    began: float
-    deadline: float
-    text: str = ""
-    standalone: str = ""
-    language: Language = "en"
-    history: tuple[Turn, ...] = ()
-    timings: dict[str, float] = field(default_factory=dict)
-
-    @contextmanager
-    def step(self, name: str) -> Iterator[None]:
-        """Time a step, in milliseconds."""
-        start = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.timings[name] = round((time.perf_counter() - start) * 1000, 2)
-
-    def stop_if_cancelled(self) -> None:
-        """Raises Cancelled when nobody waits any more."""
-        if self.cancel is not None and self.cancel.is_set():
-            raise Cancelled("The question was withdrawn.")
-
-
-@dataclass(frozen=True)
-class _Draft:
-    """An answer before it has an id and a place in a conversation."""
-
-    text: str
-    tier: Tier
-    answerable: bool
-    support: Support
-    citations: tuple[Citation, ...] = ()
-    passages: tuple[Passage, ...] = ()
-    model: str | None = None
-    notice: str | None = None
-    confidence: float = 0.0
 
 
 class Asker:
@@ -191,7 +104,7 @@ class Asker:
         yield from self._say(run, found.passages, reading, confidence)
 
     def _say(
-        self, run: _Run, passages: tuple[Passage, ...], reading: extract.Reading, confidence: float
+        self, run: Run, passages: tuple[Passage, ...], reading: extract.Reading, confidence: float
     ) -> Iterator[Event]:
         """Generate where a model can, quote where it cannot, say so where there is nothing."""
         floor = answerable.REFUSE_BELOW if self._chat is None else answerable.REFUSE_BELOW_MODEL
@@ -215,7 +128,7 @@ class Asker:
 
     # ---- the steps
 
-    def _begin(self, principal: Principal, question: Question, cancel: Cancel | None) -> _Run:
+    def _begin(self, principal: Principal, question: Question, cancel: Cancel | None) -> Run:
         began = time.monotonic()
         budget = self._settings.llm_total_s
         if question.deadline_ms is not None:
@@ -224,7 +137,7 @@ class Asker:
                     "deadline_ms must be above 0.", errors=(FieldError("/deadline_ms", "must be above 0"),)
                 )
             budget = min(budget, question.deadline_ms / 1000)
-        run = _Run(principal, question, cancel, began, began + budget)
+        run = Run(principal, question, cancel, began, began + budget)
         with run.step("guard"):
             run.text = guard.question(question.text)
             run.language = _language(question.language, run.text)
@@ -235,7 +148,7 @@ class Asker:
             run.standalone = followup.standalone(run.text, run.history)
         return run
 
-    def _match(self, run: _Run) -> FaqMatch | None:
+    def _match(self, run: Run) -> FaqMatch | None:
         asked = run.asked
         if self._faq is None or asked.filters != Filters():  # filters are about documents; an entry is none
             return None
@@ -243,7 +156,7 @@ class Asker:
             run.principal, run.standalone, collections=asked.collections, audience=asked.audience
         )
 
-    def _retrieve(self, run: _Run) -> Retrieved:
+    def _retrieve(self, run: Run) -> Retrieved:
         asked = run.asked
         return self._retriever.retrieve(
             run.principal,
@@ -254,14 +167,14 @@ class Asker:
             audience=asked.audience,
         )
 
-    def _read(self, run: _Run, found: Retrieved) -> tuple[extract.Reading, float]:
+    def _read(self, run: Run, found: Retrieved) -> tuple[extract.Reading, float]:
         encoder = self._encoder if run.deadline - time.monotonic() > ENCODE_MARGIN_S else None
         reading = extract.read(run.standalone, found.passages, encoder)
         covered = encoder is not None and encoder.covers(run.standalone) >= 0.5
         row = answerable.features(reading, found.passages, found.signals, covered=covered)
         return reading, answerable.probability(row, covered=covered)
 
-    def _request(self, run: _Run, passages: Sequence[Passage]) -> Request:
+    def _request(self, run: Run, passages: Sequence[Passage]) -> Request:
         return Request(
             question=run.text,
             passages=passages,
@@ -276,7 +189,7 @@ class Asker:
 
     # ---- the ends
 
-    def _curated(self, match: FaqMatch) -> _Draft:
+    def _curated(self, match: FaqMatch) -> Draft:
         entry = match.entry
         source = Citation(
             n=1,
@@ -289,31 +202,31 @@ class Asker:
             quote=entry.answer,
             url="",
         )
-        return _Draft(entry.answer, "faq", True, "full", (source,), confidence=match.score)
+        return Draft(entry.answer, "faq", True, "full", (source,), confidence=match.score)
 
-    def _nothing(self, run: _Run, passages: tuple[Passage, ...], confidence: float) -> _Draft:
+    def _nothing(self, run: Run, passages: tuple[Passage, ...], confidence: float) -> Draft:
         text = say("none" if passages else "nothing", run.language)
-        return _Draft(text, "none", False, "none", passages=passages, confidence=confidence)
+        return Draft(text, "none", False, "none", passages=passages, confidence=confidence)
 
     def _quoted(
         self,
-        run: _Run,
+        run: Run,
         reading: extract.Reading,
         passages: tuple[Passage, ...],
         confidence: float,
         notice: str,
-    ) -> _Draft:
+    ) -> Draft:
         with run.step("cite"):
             quotes = extract.choose(reading, passages)
             text = extract.compose(quotes)
             sources = cite.quotations(quotes, passages)
-        return _Draft(
+        return Draft(
             text, "extractive", True, "full", sources, passages, None, say(notice, run.language), confidence
         )
 
     def _generated(
-        self, run: _Run, outcome: Generated, passages: tuple[Passage, ...], confidence: float
-    ) -> _Draft:
+        self, run: Run, outcome: Generated, passages: tuple[Passage, ...], confidence: float
+    ) -> Draft:
         assert outcome.text is not None and self._chat is not None
         with run.step("cite"):
             text = cite.normalise(outcome.text, outcome.shown)
@@ -328,11 +241,9 @@ class Asker:
         if doubtful:
             notes.append(say("unsupported", run.language, claims=" · ".join(doubtful)))
         notice = " ".join(notes) or None
-        return _Draft(
-            text, "generated", True, verdict, sources, passages, self._chat.name, notice, confidence
-        )
+        return Draft(text, "generated", True, verdict, sources, passages, self._chat.name, notice, confidence)
 
-    def _finish(self, run: _Run, draft: _Draft, *, told: bool = False) -> Iterator[Event]:
+    def _finish(self, run: Run, draft: Draft, *, told: bool = False) -> Iterator[Event]:
         """Tokens that were not sent yet, citations, and the one `done`; saved in between."""
         if not told and draft.tier != "generated":
             yield Event("token", {"text": draft.text})
@@ -356,7 +267,7 @@ class Asker:
         )
         yield Event("done", self._save(run, answer))
 
-    def _save(self, run: _Run, answer: Answer) -> Answer:
+    def _save(self, run: Run, answer: Answer) -> Answer:
         """The answer with its conversation. A store that is full or busy costs the record, not the answer."""
         asked = run.asked
         try:

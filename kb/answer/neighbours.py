@@ -1,0 +1,47 @@
+"""What the answering room needs of its neighbours, and no more: the store and retrieval fit, and so do tests' fakes."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from kb.types import Answer, FaqMatch, Filters, Principal, Retrieved, Turn
+
+
+class Conversations(Protocol):
+    """What answering needs of kb.store."""
+
+    def start_or_get(
+        self, principal: Principal, conversation_id: str | None, ticket_id: str | None, title: str
+    ) -> str: ...
+
+    def history(self, principal: Principal, conversation_id: str, limit: int) -> tuple[Turn, ...]: ...
+
+    def save(self, principal: Principal, answer: Answer, standalone: str) -> None: ...
+
+
+class Retriever(Protocol):
+    """What answering needs of kb.retrieval."""
+
+    def retrieve(
+        self,
+        principal: Principal,
+        question: str,
+        *,
+        collections: tuple[str, ...] | None = None,
+        filters: Filters = ...,
+        limit: int = 10,
+        audience: Any = None,
+    ) -> Retrieved: ...
+
+
+class Faq(Protocol):
+    """Curated answers, matched by meaning."""
+
+    def match(
+        self,
+        principal: Principal,
+        question: str,
+        *,
+        collections: tuple[str, ...] | None = None,
+        audience: Any = None,
+    ) -> FaqMatch | None: ...
