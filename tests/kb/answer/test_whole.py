@@ -1,0 +1,86 @@
+"""Answering over the real store, indexes and retrieval, put together as the program does."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+
+import pytest
+
+from kb.answer import answer_text
+from kb.app import Kb, build
+from kb.errors import NotFound
+from kb.settings import Settings
+from kb.store import SYSTEM
+from kb.types import Chunk, Parsed, Principal, Question
+from tests.fakes import FakeEncoder
+from tests.fakes_answer import HANDBOOK, FakeChat
+
+STRANGER = Principal("user", "usr_stranger", "Stranger", "reader", frozenset({"ask", "search"}))
+
+
+@pytest.fixture
+def kb(settings: Settings, db: object) -> Iterator[Kb]:
+    encoder = FakeEncoder()
+    found = build(settings, encoder=encoder, chat=None)
+    found.collections.create(SYSTEM, "docs", "Documents")
+    for title, text in HANDBOOK.items():
+        found.documents.add(
+            SYSTEM, "docs", io.BytesIO(text.encode()), "file.txt", external_id=title, title=title
+        )
+        job = found.jobs.claim()
+        assert job is not None
+        chunk = Chunk(0, text, 0, len(text), tokens=len(text.split()))
+        parsed = Parsed(text, (0,), (chunk,), encoder.encode_documents([text]), "txt", "en", None, None)
+        found.documents.publish(job, parsed, encoder.name)
+    yield found
+    found.close()
+
+
+def test_a_conversation_from_question_to_stored_answers(kb: Kb) -> None:
+    first = answer_text(kb.asker.ask(SYSTEM, Question("How many days of paid leave do employees get?")))
+    assert (
+        first.tier == "extractive" and "25 days" in first.text and first.citations[0].external_id == "Leave"
+    )
+    assert kb.conversations.get(SYSTEM, first.id).text == first.text
+    second = answer_text(
+        kb.asker.ask(SYSTEM, Question("And for part-time staff?", conversation_id=first.conversation_id))
+    )
+    assert "15 days" in second.text and second.conversation_id == first.conversation_id
+    assert [a.id for a in kb.conversations.messages(SYSTEM, first.conversation_id)] == [first.id, second.id]
+
+
+def test_a_stranger_gets_nothing_and_learns_nothing(kb: Kb) -> None:
+    answer = answer_text(kb.asker.ask(STRANGER, Question("How many days of paid leave do employees get?")))
+    assert answer.tier == "none" and answer.passages == () and "25" not in answer.text
+    with pytest.raises(NotFound):
+        answer_text(kb.asker.ask(STRANGER, Question("How many days?", collections=("docs",))))
+
+
+def test_unanswered_questions_are_listed(kb: Kb) -> None:
+    answer = answer_text(kb.asker.ask(SYSTEM, Question("Who won the 1998 football world cup in Marseille?")))
+    assert answer.tier == "none"
+    assert [row.id for row in kb.conversations.unanswered(SYSTEM)[0]] == [answer.id]
+
+
+def test_curated_answers_are_kept_with_their_source(kb: Kb) -> None:
+    kb.faqs.create(
+        SYSTEM,
+        question="How do I reset my password?",
+        variants=[],
+        answer="Click Forgot.",
+        collection="docs",
+        language="en",
+    )
+    answer = answer_text(kb.asker.ask(SYSTEM, Question("How do I reset my password?")))
+    assert answer.tier == "faq" and answer.text == "Click Forgot."
+    assert kb.conversations.get(SYSTEM, answer.id).text == "Click Forgot."
+
+
+def test_a_model_writes_from_what_was_found(kb: Kb) -> None:
+    other = build(
+        kb.settings, encoder=kb.encoder, chat=FakeChat(["Employees get 25 days of paid leave [1]."])
+    )
+    answer = answer_text(other.asker.ask(SYSTEM, Question("How many days of paid leave do employees get?")))
+    other.close()
+    assert (answer.tier, answer.support, answer.model) == ("generated", "full", "fake")
