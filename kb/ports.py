@@ -32,11 +32,11 @@ class Encoder(Protocol):
 class ChatModel(Protocol):
     """A language model behind any OpenAI-compatible server."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """The model's name, as answers record it."""
 
-    def stream(
-        self, messages: Sequence[dict[str, str]], *, deadline: float, cancel: Cancel
-    ) -> Iterator[str]:
+    def stream(self, messages: Sequence[dict[str, str]], *, deadline: float, cancel: Cancel) -> Iterator[str]:
         """Text of the final channel, piece by piece. deadline: time.monotonic() seconds.
 
         Raises kb.errors.Unavailable when the server refuses, stalls, talks garbage or runs late;

@@ -13,6 +13,7 @@ import click
 from kb.app import build
 from kb.errors import Unavailable
 from kb.ops.evaluate import Result, evaluate
+from kb.ops.evaluate_load import Ingestor
 
 
 @click.command("eval")
@@ -38,11 +39,12 @@ def evaluate_(directory: Path, no_ask: bool, limit: int | None, as_json_: bool) 
     _print(result)
 
 
-def _ingestor() -> object:
+def _ingestor() -> Ingestor:
     points = list(entry_points(group="kb.ingestors"))
     if not points:
         raise Unavailable("No ingestion is installed (entry-point group kb.ingestors).")
-    return points[0].load()
+    ingestor: Ingestor = points[0].load()
+    return ingestor
 
 
 def _print(result: Result) -> None:

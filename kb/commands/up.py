@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import click
 
 from kb.access.principals import SYSTEM
 from kb.app import build
+from kb.errors import Invalid
 from kb.ops.supervisor import Supervisor
 from kb.settings import Settings
 from kb.types import Process
@@ -32,6 +34,8 @@ def up(sample: bool) -> None:
             click.echo("\nStopping…")
         supervisor.stop.set()
 
+    if "KB_CRASHPOINT" in os.environ:
+        raise Invalid("KB_CRASHPOINT is set: that kills kb on purpose and is for tests only. Unset it.")
     supervisor.acquire()
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
