@@ -1,6 +1,6 @@
 """Ingestion side by side: kb, and the plain pipeline that a LangChain user would write; same Tika, same files, same run.
 
-    python bench/ingest.py [--limit 200] [--rounds 1]
+    python bench/ingestion.py [--limit 200] [--rounds 1]
 
 plain   Tika /rmeta/text → RecursiveCharacterTextSplitter(1000, 200) → sentence-transformers encode → FAISS add, file by file
 kb      documents.add (fsynced) → worker: Tika or own readers → clean → split → embed → publish (fsynced)
@@ -28,7 +28,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-sys.path[0] = str(
     Path(__file__).resolve().parents[1]
 )  # this file's own name would hide the package it measures
 SHARED = Path(__file__).resolve().parents[2] / "shared"
