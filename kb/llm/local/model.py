@@ -43,7 +43,7 @@ class Model:
 
     pages: of 32 tokens each in the key-value cache. exact: float32 activations and cache instead of int8 and
     float16. hints: ask for the next layer's likely experts early (worth it where weights come from a disk).
-    path: 'vnni' or 'plain' kernels; None chooses by the CPU. experts_at_once: how many a layer needs pinned together.
+    path: of `kernels.compile.paths`; None: the fastest. experts_at_once: how many a layer needs pinned together.
     """
 
     def __init__(

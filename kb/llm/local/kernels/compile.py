@@ -5,14 +5,27 @@ from __future__ import annotations
 import llvmlite.binding as llvm
 from llvmlite import ir
 
-VNNI, PLAIN = "vnni", "plain"
+VNNI, AVX2, PLAIN = "vnni", "avx2", "plain"
+
+
+def paths() -> list[str]:
+    """Ways through the kernels this CPU can take, the fastest first.
+
+    'vnni' multiplies bytes four at a time in 512-bit registers, 'avx2' looks 4-bit codes up by byte shuffles,
+    'plain' needs nothing of the CPU but what LLVM finds there.
+    """
+    features = llvm.get_host_cpu_features()
+    found = [PLAIN]
+    if features.get("avx2"):
+        found.insert(0, AVX2)
+    if all(features.get(name) for name in ("avx512f", "avx512bw", "avx512vnni")):
+        found.insert(0, VNNI)
+    return found
 
 
 def best_path() -> str:
-    """'vnni' where the CPU multiplies bytes four at a time in 512-bit registers, else 'plain'."""
-    features = llvm.get_host_cpu_features()
-    wanted = ("avx512f", "avx512bw", "avx512vnni")
-    return VNNI if all(features.get(name) for name in wanted) else PLAIN
+    """The fastest of `paths`."""
+    return paths()[0]
 
 
 class Library:

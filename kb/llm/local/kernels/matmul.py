@@ -1,6 +1,6 @@
 """Products of tiled weights (int8, mxfp4) with several tokens at once.
 
-A tile is 32 rows; one call of a tile function multiplies it by 1, 2, 4 or 6 tokens, so weights are read once for
+A tile is 32 rows; one call of a tile function multiplies it by several tokens, so weights are read once for
 them. Integer sums of a block are exact and blocks are added in order, so neither the path (VNNI or plain), nor the
 layout, nor the company a token is in, changes a bit of its result. The float32 ("exact") functions keep
 activations as they are.
@@ -16,21 +16,26 @@ from __future__ import annotations
 from llvmlite import ir
 
 from kb.llm.local.kernels.activations import CORRECTION, RECORD, SCALE
-from kb.llm.local.kernels.compile import VNNI
+from kb.llm.local.kernels.compile import AVX2, VNNI
 from kb.llm.local.kernels.emit import F32, I8, I16, I32, I64, PTR, VF, VI, Fn, Value
 
-GROUPS = (6, 4, 2, 1)  # tokens a tile function takes at once
+# tokens a tile function takes at once, largest first
+GROUPS = {
+    ("int8", "q8"): (6, 4, 2, 1),
+    ("mxfp4", "q8"): (4, 2, 1),
+    ("int8", "f32"): (4, 1),
+    ("mxfp4", "f32"): (4, 1),
+}
 ENTRY = 9  # int64s of an entry
 WEIGHT_BYTES = {"int8": 1024, "mxfp4": 512}  # of one tile's block
 _BYTES = ir.VectorType(I8, 64)
+_PAIRS = ir.VectorType(I32, 32)
 _EXPAND_FROM = 24  # tokens from which mxfp4 tiles are expanded to int8 once instead of once per group
 
 
 def emit(module: ir.Module, layout: str, acts: str, path: str) -> None:
     """`matmul_{layout}_{acts}`; acts: 'q8' (records) or 'f32'."""
-    for count in GROUPS:
-        if layout == "mxfp4" and acts == "q8" and count > 4:
-            continue  # many tokens: expanded first
+    for count in GROUPS[layout, acts]:
         _tile(module, layout, acts, path, count)
     if layout == "mxfp4" and acts == "q8":
         _expand(module, path)
@@ -79,17 +84,22 @@ def _scale(f: Fn, at: Value) -> Value:
 
 def _integers(f: Fn, layout: str, path: str, at: Value, records: list[Value]) -> list[list[Value]]:
     """Sums over a block of weight x activation, exact int32: [tokens][halves of 16 rows]."""
-    sums: list[list[Value]] = []
-    for record in records:
-        correction = f.splat(f.load(I32, record, CORRECTION, align=4))
-        sums.append([correction, correction])
+    b = f.b
+    corrections = [f.splat(f.load(I32, record, CORRECTION, align=4)) for record in records]
+    sums: list[list[Value]] = [[each if path == VNNI else f.vi(0, _PAIRS)] * 2 for each in corrections]
     for four in range(8):
         halves = _weights(f, layout, path, at, four)
         for token, record in enumerate(records):
-            values = f.splat(f.load(I32, record, 4 * four, align=4))
+            values = b.bitcast(f.splat(f.load(I32, record, 4 * four, align=4)), _BYTES)
             for half in range(2):
                 sums[token][half] = _dot(f, path, sums[token][half], halves[half], values)
-    return sums
+    if path == VNNI:
+        return sums
+    even, odd = list(range(0, 32, 2)), list(range(1, 32, 2))
+    return [
+        [b.add(b.add(f.pick(pairs, even), f.pick(pairs, odd)), correction) for pairs in halves]
+        for halves, correction in zip(sums, corrections, strict=True)
+    ]
 
 
 def _weights(f: Fn, layout: str, path: str, at: Value, four: int) -> list[Value]:
@@ -104,11 +114,16 @@ def _weights(f: Fn, layout: str, path: str, at: Value, four: int) -> list[Value]
 
 def _lookup(f: Fn, path: str, codes: Value) -> Value:
     """fp4 codes to twice their value + 128."""
+    values = [128 + sign * value for sign in (1, -1) for value in (0, 1, 2, 3, 4, 6, 8, 12)]
     if path == VNNI:
-        values = [128 + sign * value for sign in (1, -1) for value in (0, 1, 2, 3, 4, 6, 8, 12)]
-        table = ir.Constant(_BYTES, values * 4)
-        return f.call("llvm.x86.avx512.pshuf.b.512", _BYTES, table, codes)
+        return f.call("llvm.x86.avx512.pshuf.b.512", _BYTES, ir.Constant(_BYTES, values * 4), codes)
     b = f.b
+    if path == AVX2:
+        half = ir.VectorType(I8, 32)
+        table = ir.Constant(half, values * 2)
+        parts = [f.pick(codes, list(range(start, start + 32))) for start in (0, 32)]
+        low, high = (f.call("llvm.x86.avx2.pshuf.b", half, table, part) for part in parts)
+        return f.pick(low, list(range(64)), high)
     size = b.and_(codes, f.vi(7, _BYTES))
     value = size
     for least, more in ((5, 1), (6, 1), (7, 3)):  # 5 6 7 stand for 6 8 12
@@ -119,17 +134,14 @@ def _lookup(f: Fn, path: str, codes: Value) -> Value:
 
 
 def _dot(f: Fn, path: str, total: Value, weights: Value, values: Value) -> Value:
-    """total + sum over each four bytes of unsigned weight x signed value."""
+    """total + sums of unsigned weight x signed value: of each four bytes, on the plain path of each two."""
     b = f.b
-    values = b.bitcast(values, _BYTES)
     if path == VNNI:
         return f.call("llvm.x86.avx512.vpdpbusd.512", VI, total, weights, values)
     wide, words = ir.VectorType(I16, 64), ir.VectorType(I32, 64)
-    left = b.sext(b.zext(weights, wide), words)
-    product = b.mul(left, b.sext(b.sext(values, wide), words))
+    product = b.mul(b.sext(b.zext(weights, wide), words), b.sext(b.sext(values, wide), words))
     pairs = b.add(f.pick(product, list(range(0, 64, 2))), f.pick(product, list(range(1, 64, 2))))
-    fours = b.add(f.pick(pairs, list(range(0, 32, 2))), f.pick(pairs, list(range(1, 32, 2))))
-    return b.add(total, fours)
+    return b.add(total, pairs)
 
 
 def _floats(f: Fn, layout: str, path: str, at: Value, inputs: list[Value]) -> list[list[Value]]:
@@ -181,14 +193,14 @@ def _step(module: ir.Module, layout: str, acts: str) -> None:
             common = (f.at(scales, (b.mul(blocks, tile), 32)), f.at(bias, (tile, 128)), blocks, add)
             place = (rows, tokens, inputs, stride, f.at(out, (tile, 128)), out_stride)
             if scratch is None:
-                _all_tokens(f, f"tile_{layout}_{acts}", GROUPS, (tile_weights, *common), place)
+                _all_tokens(f, layout, acts, (tile_weights, *common), place)
             else:
                 with b.if_else(b.icmp_signed(">=", tokens, f.i64(_EXPAND_FROM))) as (many, few):
                     with many:
                         f.call("expand", ir.VoidType(), tile_weights, blocks, scratch)
-                        _all_tokens(f, "tile_int8_q8", GROUPS, (scratch, *common), place)
+                        _all_tokens(f, "int8", acts, (scratch, *common), place)
                     with few:
-                        _all_tokens(f, "tile_mxfp4_q8", (4, 2, 1), (tile_weights, *common), place)
+                        _all_tokens(f, layout, acts, (tile_weights, *common), place)
     f.finish()
 
 
@@ -214,21 +226,19 @@ def find(f: Fn, entries: Value, item: Value, per_item: Value, cursor: Value) -> 
     return entry, first, b.select(b.icmp_signed("<", end, tiles), end, tiles)
 
 
-def _all_tokens(
-    f: Fn, function: str, groups: tuple[int, ...], common: tuple[Value, ...], place: tuple[Value, ...]
-) -> None:
+def _all_tokens(f: Fn, layout: str, acts: str, common: tuple[Value, ...], place: tuple[Value, ...]) -> None:
     """Call the tile functions over all tokens, the largest groups first."""
     b = f.b
     rows, tokens, inputs, stride, out, out_stride = place
     start: Value = f.i64(0)
-    for count in groups:
+    for count in GROUPS[layout, acts]:
         whole = b.mul(b.sdiv(b.sub(tokens, start), f.i64(count)), f.i64(count))
         end = b.add(start, whole)
         with f.loop(start, end, count) as token:
             numbers = [b.add(token, f.i64(i)) for i in range(count)]
             sources = [f.at(inputs, (row_of(f, rows, number), stride)) for number in numbers]
             outputs = [f.at(out, (number, out_stride)) for number in numbers]
-            f.call(f"{function}_{count}", ir.VoidType(), *common, *sources, *outputs)
+            f.call(f"tile_{layout}_{acts}_{count}", ir.VoidType(), *common, *sources, *outputs)
         start = end
 
 

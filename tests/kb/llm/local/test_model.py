@@ -11,14 +11,13 @@ import torch
 
 from kb.llm.local.config import ModelConfig
 from kb.llm.local.errors import BadModel
-from kb.llm.local.kernels.compile import VNNI, best_path
+from kb.llm.local.kernels.compile import paths
 from kb.llm.local.memory import MemoryWeights
 from kb.llm.local.model import Model
 from kb.llm.local.types import PAGE, Batch, Segment
 
 from . import tiny
 
-PATHS = ["plain", "vnni"] if best_path() == VNNI else ["plain"]
 LENGTH = 300  # past the window (128) and the original context (128)
 PAGES = 40
 
@@ -69,7 +68,7 @@ def _run(model: Model, tokens: np.ndarray, position: int = 0, pages: np.ndarray 
     return model.forward(Batch(tokens, [Segment(len(tokens), position, pages)], every)).copy()
 
 
-@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("path", paths())
 @pytest.mark.parametrize("layout", ["int8", "mxfp4"])
 def test_exact_mode_agrees_with_transformers(
     config, packed, prompt, logits, layout, path, record_property
@@ -135,14 +134,14 @@ def test_layouts_give_the_same_bits(config, packed, prompt, exact) -> None:
     np.testing.assert_array_equal(*found)
 
 
-@pytest.mark.skipif(len(PATHS) < 2, reason="this CPU has only the plain path")
 def test_paths_give_the_same_bits(config, packed, prompt) -> None:
     found = []
-    for path in PATHS:
+    for path in paths():
         with _model(config, packed["mxfp4"], path=path) as model:
             assert model.path == path
             found.append(_run(model, prompt))
-    np.testing.assert_array_equal(*found)
+    for other in found[1:]:
+        np.testing.assert_array_equal(found[0], other)
 
 
 def test_int8_activations_stay_close(config, packed, prompt, logits, record_property) -> None:
