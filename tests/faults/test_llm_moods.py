@@ -60,7 +60,7 @@ def test_every_mood_ends_in_a_labelled_answer(llm: FakeLLM, mood: str) -> None:
         assert answer.notice is not None and answer.notice.startswith("Quoted from the documents")
     assert "SECRET-PLAN" not in "".join(str(event.data) for event in events)
     assert "<|" not in answer.text and "\0" not in answer.text and "evil.example" not in answer.text
-    assert [saved for saved, _ in conversations.saved][0].id == answer.id
+    assert conversations.saved[0][0].id == answer.id
 
 
 def test_a_deadline_of_the_asker_is_kept_by_a_hanging_model(llm: FakeLLM) -> None:

@@ -17,7 +17,10 @@ CASES = {
     "raw": (ANALYSIS + FINAL, ANSWER),
     "started": ("<|start|>assistant" + ANALYSIS + FINAL, ANSWER),
     "two analyses": (ANALYSIS + "<|start|>assistant" + ANALYSIS + FINAL, ANSWER),
-    "commentary": ("<|channel|>commentary to=functions.x <|constrain|>json<|message|>{SECRET}<|call|>" + FINAL, ANSWER),
+    "commentary": (
+        "<|channel|>commentary to=functions.x <|constrain|>json<|message|>{SECRET}<|call|>" + FINAL,
+        ANSWER,
+    ),
     "no end": (ANALYSIS + "<|start|>assistant<|channel|>final<|message|>Leave is 25 days [1].", ANSWER),
     "between bodies": (ANALYSIS + "SECRET" + FINAL, ANSWER),
     "stray tokens": ("Leave is <|end|>25 days [1].<|return|>", ANSWER),
