@@ -77,8 +77,11 @@ def _spread(groups: Sequence[_Group]) -> list[_Group]:
 
 
 def _alike(one: frozenset[str], other: frozenset[str]) -> bool:
+    less, more = sorted((len(one), len(other)))
+    if less < SAME * more:
+        return False
     common = len(one & other)
-    return common > 0 and common >= SAME * len(one | other)
+    return common > 0 and common >= SAME * (less + more - common)
 
 
 def _passage(n: int, group: _Group, why: Mapping[int, Mapping[str, Any]]) -> Passage:

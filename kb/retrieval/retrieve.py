@@ -15,7 +15,7 @@ from kb.store.chunks import Chunks
 from kb.types import Audience, Filters, Passage, Principal, Retrieved
 
 LEG = 50  # chunks each leg puts forward
-SPARE = 3  # chunks loaded for each passage wanted: some are doubles or neighbours, some were just deleted
+SPARE = 2  # chunks loaded for each passage wanted: some are doubles or neighbours, some were just deleted
 
 
 class Retriever:
