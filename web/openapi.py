@@ -24,6 +24,8 @@ collections. Errors are `application/problem+json`; what is missing and what is 
 
 def document() -> dict[str, Any]:
     """The whole document."""
+    from web import api  # noqa: F401 (fills the table)
+
     rows = [row for row in TABLE if row.rest]
     models: dict[type[BaseModel], None] = {Problem: None}
     for row in rows:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import re
 from pathlib import Path
@@ -108,7 +109,10 @@ def test_upload_fields(world: World) -> None:
     is_problem(rest.upload(b"x", name=""), 422, "invalid-request")
 
 
-def test_a_file_beyond_the_limit(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.filterwarnings(
+    "ignore::pytest.PytestUnraisableExceptionWarning"
+)  # the test client's own spool file
+def test_a_file_beyond_the_limit(world: World) -> None:
     from kb.app import build
     from kb.settings import Settings
     from web import create_app
@@ -120,6 +124,7 @@ def test_a_file_beyond_the_limit(world: World, monkeypatch: pytest.MonkeyPatch) 
     is_problem(rest.upload(b"x" * (2**20 + 1), "over.txt"), 413, "document-too-large")
     is_problem(rest.upload(b"x" * (3 * 2**20), "far-over.txt"), 413, "document-too-large")
     assert not list((small.data / "incoming").iterdir())
+    gc.collect()
 
 
 def test_credentials(world: World) -> None:

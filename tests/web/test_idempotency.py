@@ -1,0 +1,95 @@
+"""Idempotency-Key: nothing is done twice."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+from kb.errors import Busy
+from tests.web.conftest import World, events
+
+KEY = {"Idempotency-Key": "crm-1"}
+
+
+def test_the_same_request_gets_the_first_answer(world: World) -> None:
+    rest = world.rest()
+    first, again = rest.ask("holiday", headers=KEY), rest.ask("holiday", headers=KEY)
+    assert again.get_json() == first.get_json() and again.headers["Idempotent-Replayed"] == "true"
+    assert len(world.kb.asker.asked) == 1  # type: ignore[attr-defined]
+
+
+def test_another_request_is_a_conflict(world: World) -> None:
+    rest = world.rest()
+    rest.ask("holiday", headers=KEY)
+    for response in (
+        rest.ask("salary", headers=KEY),
+        rest.post("/search", json={"question": "holiday"}, headers=KEY),
+    ):
+        assert (
+            response.status_code == 409 and response.get_json()["type"] == "/problems/idempotency-key-reused"
+        )
+
+
+def test_keys_belong_to_their_caller(world: World) -> None:
+    first = world.rest("all").ask("holiday", headers=KEY).get_json()
+    assert world.rest("read").ask("holiday", headers=KEY).get_json()["id"] != first["id"]
+
+
+def test_uploads(world: World) -> None:
+    rest = world.rest()
+    first = rest.upload(b"one", "a.txt", headers=KEY)
+    again = rest.upload(b"one", "a.txt", headers=KEY)
+    assert (again.status_code, again.get_json()) == (202, first.get_json())
+    assert rest.upload(b"two", "a.txt", headers=KEY).status_code == 409
+
+
+def test_every_post_takes_one(world: World) -> None:
+    rest = world.rest("admin")
+    answer = rest.ask("holiday").get_json()["id"]
+    for path, body in ((f"/answers/{answer}/feedback", {"rating": "up"}), ("/collections", {"name": "new"}), ("/faq", {"question": "Q?", "answer": "A.", "collection": "docs"})):  # fmt: skip
+        header = {"Idempotency-Key": path}
+        first, again = rest.post(path, json=body, headers=header), rest.post(path, json=body, headers=header)
+        assert (again.status_code, again.data) == (first.status_code, first.data)
+        assert again.headers["Idempotent-Replayed"] == "true"
+    rows = b"question,answer,collection\nWhat?,That.,docs\n"
+    reports = [rest.post("/faq/import", data=rows, content_type="text/csv", headers={"Idempotency-Key": "import"}) for _ in range(2)]  # fmt: skip
+    assert reports[0].get_json() == reports[1].get_json() and reports[0].get_json()["created"] == 1
+
+
+def test_a_failed_request_may_be_tried_again(world: World) -> None:
+    rest, retrieve = world.rest(), world.kb.retriever.retrieve
+
+    def refuse(*given: Any, **named: Any) -> Any:
+        raise Busy("locked")
+
+    world.kb.retriever.retrieve = refuse  # type: ignore[method-assign]
+    assert rest.post("/search", json={"question": "holiday"}, headers=KEY).status_code == 503
+    world.kb.retriever.retrieve = retrieve  # type: ignore[method-assign]
+    assert rest.post("/search", json={"question": "holiday"}, headers=KEY).status_code == 200
+
+
+def test_streams_are_repeated_as_streams(world: World) -> None:
+    rest, headers = world.rest(), {**KEY, "Accept": "text/event-stream"}
+    first, again = events(rest.ask("holiday", headers=headers)), events(rest.ask("holiday", headers=headers))
+    assert [kind for kind, _ in again] == ["sources", "token", "citations", "done"]
+    assert again[-1] == first[-1]
+    assert rest.ask("holiday", headers=KEY).get_json() == first[-1][1]
+
+
+def test_parallel_requests_do_it_once(world: World) -> None:
+    statuses: list[int] = []
+    threads = [threading.Thread(target=lambda: statuses.append(world.rest().upload(b"x", "x.txt", headers=KEY).status_code)) for _ in range(6)]  # fmt: skip
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert set(statuses) <= {202, 409} and 202 in statuses
+    assert (
+        len([d for d in world.rest().get("/documents").get_json()["data"] if d["external_id"] == "x.txt"])
+        == 1
+    )
+
+
+def test_keys_that_are_none(world: World) -> None:
+    for key in ("", "x" * 201, "tab\there"):
+        assert world.rest().ask("x", headers={"Idempotency-Key": key}).status_code == 422

