@@ -28,8 +28,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-    Path(__file__).resolve().parents[1]
-)  # this file's own name would hide the package it measures
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 HANDBOOKS = ("handbook_en", "handbook_letsencrypt_en_zh", "handbook_tidb_zh")
 
