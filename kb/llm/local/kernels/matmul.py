@@ -53,16 +53,18 @@ def _tile(module: ir.Module, layout: str, acts: str, path: str, count: int) -> N
     sums = [[f.slot(VF, f.vf(0.0)) for _ in range(2)] for _ in range(count)]
     with f.loop(0, blocks) as block:
         at = f.at(weights, (block, WEIGHT_BYTES[layout]))
-        steps = [_scale(f, f.at(scales, (block, 32), 16 * half)) for half in range(2)]
+        exponents = [_exponents(f, f.at(scales, (block, 32), 16 * half)) for half in range(2)]
         if acts == "q8":
             records = [f.at(each, (block, RECORD)) for each in inputs]
             parts = _integers(f, layout, path, at, records)
+            steps = [_steps(f, path, each) for each in exponents]
             for token, record in enumerate(records):
                 scale = f.splat(f.load(F32, record, SCALE, align=4))
                 for half in range(2):
-                    value = b.fmul(b.sitofp(parts[token][half], VF), steps[half])
+                    value = _scaled(f, path, parts[token][half], steps[half])
                     f.set(sums[token][half], f.fma(value, scale, f.get(sums[token][half], VF)))
         else:
+            steps = [b.bitcast(b.shl(each, f.vi(23)), VF) for each in exponents]
             parts = _floats(f, layout, path, at, [f.at(each, (block, 128)) for each in inputs])
             for token in range(count):
                 for half in range(2):
@@ -77,9 +79,24 @@ def _tile(module: ir.Module, layout: str, acts: str, path: str, count: int) -> N
     f.finish()
 
 
-def _scale(f: Fn, at: Value) -> Value:
-    exponents = f.b.zext(f.load(ir.VectorType(I8, 16), at, align=16), VI)
+def _exponents(f: Fn, at: Value) -> Value:
+    return f.b.zext(f.load(ir.VectorType(I8, 16), at, align=16), VI)
+
+
+def _steps(f: Fn, path: str, exponents: Value) -> Value:
+    """What `_scaled` takes: the power of two, or with AVX-512 its exponent."""
+    if path == VNNI:
+        return f.b.fsub(f.b.sitofp(exponents, VF), f.vf(127.0))
     return f.b.bitcast(f.b.shl(exponents, f.vi(23)), VF)
+
+
+def _scaled(f: Fn, path: str, whole: Value, steps: Value) -> Value:
+    """Integers times powers of two, exactly. AVX-512 scales by an exponent where its multipliers are not needed."""
+    value = f.b.sitofp(whole, VF)
+    if path == VNNI:
+        every, current = ir.Constant(I16, -1), ir.Constant(I32, 4)  # all lanes, the rounding in force
+        return f.call("llvm.x86.avx512.mask.scalef.ps.512", VF, value, steps, f.vf(0.0), every, current)
+    return f.b.fmul(value, steps)
 
 
 def _integers(f: Fn, layout: str, path: str, at: Value, records: list[Value]) -> list[list[Value]]:
