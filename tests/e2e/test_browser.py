@@ -1,0 +1,188 @@
+"""A person's first five minutes in a real browser: set-up link, upload, ready, ask, citation; also on a phone."""
+
+from __future__ import annotations
+
+import io
+import re
+import shutil
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from werkzeug.serving import make_server
+
+from kb.app import Kb
+from kb.settings import Settings
+from kb.store import SYSTEM, Database
+from kb.types import Chunk, Parsed
+from tests.web.conftest import make_kb
+from web import create_app
+
+CHROMIUM = Path("/usr/bin/chromium")
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync"]  # fmt: skip
+PASSWORD = "correct horse battery"
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(not CHROMIUM.exists(), reason="Chromium is not installed: apt-get install chromium"),
+    pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+
+
+class Site:
+    """A running web door on a scratch state, and a worker that takes one step when it is told to."""
+
+    def __init__(self, kb: Kb) -> None:
+        self.kb = kb
+        self.server = make_server("127.0.0.1", 0, create_app(kb), threaded=True)
+        self.url = f"http://127.0.0.1:{self.server.server_port}"
+        self.thread = threading.Thread(target=self.server.serve_forever, daemon=True)
+        self.thread.start()
+
+    def work(self) -> None:
+        """Read one queued document; `bad.*` fails."""
+        job = self.kb.jobs.claim()
+        assert job is not None
+        if job.filename.startswith("bad"):
+            self.kb.jobs.fail(job, "The file is encrypted. Remove its password and upload it again.")
+            return
+        text = self.kb.blobs.path(job.sha256).read_text()
+        vectors = self.kb.encoder.encode_documents([text])
+        chunks = (Chunk(0, text, 0, len(text), page=1),)
+        self.kb.documents.publish(
+            job, Parsed(text, (0,), chunks, vectors, "txt", "en", None, 1), self.kb.encoder.name
+        )
+
+
+@pytest.fixture
+def site(settings: Settings, empty_database: Path) -> Iterator[Site]:
+    settings.data.mkdir(parents=True)
+    shutil.copy(empty_database, settings.data / "kb.sqlite3")
+    db = Database(settings.database)
+    made = Site(make_kb(settings, db))
+    made.kb.collections.create(SYSTEM, "handbook", "Employee handbook", everyone=True)
+    yield made
+    made.server.shutdown()
+    made.server.server_close()
+    made.thread.join()
+    db.close()
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Any]:
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    with playwright.sync_playwright() as p:
+        browser = p.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.mark.parametrize(("width", "height"), [(1280, 800), (390, 844)], ids=["desk", "phone"])
+def test_first_five_minutes(site: Site, chromium: Any, tmp_path: Path, width: int, height: int) -> None:
+    context = chromium.new_context(viewport={"width": width, "height": height})
+    page = context.new_page()
+    page.set_default_timeout(20_000)
+    said: list[str] = []
+    page.on("console", lambda message: said.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: said.append(str(error)))
+    page.on("dialog", lambda dialog: dialog.accept())
+    outside: list[str] = []
+    page.on(
+        "request", lambda request: None if request.url.startswith(site.url) else outside.append(request.url)
+    )
+
+    page.goto(f"{site.url}/setup/{site.kb.users.first_admin_token()}")
+    for name, value in {
+        "name": "Ada",
+        "email": "ada@example.com",
+        "password": PASSWORD,
+        "again": PASSWORD,
+    }.items():
+        page.fill(f"input[name={name}]", value)
+    page.click("text=Create account")
+    page.wait_for_url(f"{site.url}/")
+
+    # sign out and in again
+    page.click("button[aria-label='Sign out']")
+    page.fill("input[name=email]", "ada@example.com")
+    page.fill("input[name=password]", PASSWORD)
+    page.click("main button")
+    page.wait_for_url(f"{site.url}/")
+
+    # upload: one that is read, one that cannot be
+    if width < 700:
+        page.click("#menu")
+    page.locator("a[href='/documents']:visible").click()
+    files = []
+    for name, text in (
+        ("leave.txt", "Everybody has 27 days of leave <b>each</b> year."),
+        ("bad.txt", "\x00"),
+    ):
+        files.append(tmp_path / name)
+        files[-1].write_text(text)
+    page.set_input_files("#files", files)
+    page.wait_for_selector("#uploads-sum:has-text('2 sent')")
+    while site.kb.jobs.pending().get("queued"):
+        site.work()
+    page.wait_for_selector("#upload-list .tag.good:has-text('Ready')")
+    page.wait_for_selector("#upload-list .row.bad:has-text('Remove its password')")
+    page.click("#upload-list button[aria-label='Delete: bad.txt']")
+    page.wait_for_selector("#upload-list .row.bad", state="detached")
+
+    # ask, and look the citation up
+    page.goto(site.url)
+    page.fill("#question", "How many days of leave?")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("article.answer:not([aria-busy]) .tag:has-text('Quoted from documents')")
+    assert "27 days of leave <b>each</b> year" in page.inner_text("article.answer .prose")
+    assert re.search(r"/c/cnv_", page.url)
+    page.click("article.answer .prose a.cite")
+    page.wait_for_selector("#evidence mark:has-text('27 days')")
+    assert page.inner_text("#evidence-title") == "leave.txt"
+    page.keyboard.press("Escape")
+    page.wait_for_selector("#evidence", state="hidden")
+    page.click("article.answer .prose a.cite")
+    page.click("#evidence-open")
+    page.wait_for_selector("mark#passage:has-text('27 days')")
+
+    # say what was wrong, and come back to the conversation
+    page.go_back()
+    page.wait_for_selector("article.answer .cite")
+    page.click("button[aria-label='This did not help']")
+    page.click("text=It is out of date")
+    page.wait_for_selector("text=Thank you.")
+    found, _ = site.kb.conversations.feedbacks(SYSTEM)
+    assert [(f.rating, f.reason) for f in found] == [("down", "outdated")]
+
+    # nothing found
+    page.fill("#question", "Quantum chromodynamics?")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("article.answer .tag:has-text('No answer found')")
+
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert outside == [] and said == []
+    context.close()
+
+
+def test_stopping_an_answer(site: Site, chromium: Any) -> None:
+    site.kb.users.create("ada@example.com", "Ada", "admin", PASSWORD)
+    text = "Everybody has leave. " * 40
+    site.kb.documents.add(SYSTEM, "handbook", io.BytesIO(text.encode()), "leave.txt")
+    site.work()
+    site.kb.asker.pause_s = 0.2  # type: ignore[attr-defined]
+    page = chromium.new_page()
+    page.set_default_timeout(20_000)
+    page.goto(site.url)
+    page.fill("input[name=email]", "ada@example.com")
+    page.fill("input[name=password]", PASSWORD)
+    page.keyboard.press("Enter")
+    page.fill("#question", "leave?")
+    page.keyboard.press("Enter")
+    page.wait_for_selector(".answer .prose:has-text('Everybody has')")
+    page.click("#stop")
+    page.wait_for_selector("article.answer .tag:has-text('Stopped')")
+    assert page.is_visible("#send")
+    assert site.kb.asker.closed.wait(20)  # type: ignore[attr-defined]
+    page.close()
