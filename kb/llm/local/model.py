@@ -87,20 +87,24 @@ class Model:
             tokens, outputs = len(batch.tokens), len(batch.logits_at)
             self._check(batch)
             if tokens > self._work.tokens or outputs > self._work.outputs:
-                self._reserve(max(tokens, self._work.tokens), max(outputs, self._work.outputs))
+                self._reserve(
+                    max(_round(tokens), self._work.tokens), max(_round(outputs), self._work.outputs)
+                )
             self._load(batch)
             self._pool.run(self._first)
-            for layer in range(self.config.num_layers):
-                self._experts(layer, tokens, outputs)
+            for layer in range(self.config.num_layers - 1):
+                self._experts(layer, tokens)
+            # keys and values are all written: from here on only tokens whose logits are wanted count
+            if outputs:
+                if outputs < tokens:
+                    self._keep(batch.logits_at)
+                self._experts(self.config.num_layers - 1, min(outputs, tokens))
             return self._work.logits[:outputs, : self.vocab_size]
 
-    def _experts(self, layer: int, tokens: int, outputs: int) -> None:
-        """The experts of a layer and, in the same program, the next layer up to its choice."""
+    def _experts(self, layer: int, tokens: int) -> None:
+        """The experts of a layer and, in the same program, the next layer up to its choice (at the end, the logits)."""
         work, config = self._work, self.config
         following = self._layers[layer]
-        length = following.length
-        if layer + 1 == config.num_layers and not outputs:
-            length = moe.COMBINE + 1
         parts = list(moe.shares(work.chosen[:tokens], work, self._together))
         if self._hints:
             self._count(layer, parts)
@@ -115,7 +119,14 @@ class Model:
                 program = following if last else self._partial
                 program.set_function(moe.GATE_UP, up)
                 program.set_function(moe.DOWN, down)
-                self._pool.run(program, length if last else None)
+                self._pool.run(program)
+
+    def _keep(self, rows: NDArray[np.int32]) -> None:
+        """Drop all tokens but these rows from what the last layer's experts work on."""
+        work, count = self._work, len(rows)
+        for array in (work.hidden, work.normed, work.normed_q8, work.chosen, work.shares):
+            array[:count] = array[rows]
+        work.output_rows[:count] = np.arange(count)
 
     def _hint(self, layer: int, tokens: int) -> None:
         counts = np.bincount(self._work.guess_chosen[:tokens].ravel(), minlength=self.config.num_experts)
@@ -293,3 +304,8 @@ class Model:
 
     def _q8(self, records: NDArray[np.generic]) -> NDArray[np.generic] | None:
         return None if self.exact else records
+
+
+def _round(count: int) -> int:
+    """Up to a power of two: room grows in few steps."""
+    return 1 << max(count - 1, 0).bit_length()
