@@ -23,7 +23,7 @@ SCALES = {
     "bf16": "none",
     "f32": "none",
 }
-_ROWS = 8192  # of a dense matrix at a time; a multiple of the tile
+_ROWS = 2048  # of a dense matrix at a time, in whole tiles; small, as packing makes a dozen copies of them
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ def _make_dense(source: Checkpoint, matrix: Matrix, spec: DenseSpec) -> Made:
     shape = source.shape(spec.name)
     _check(matrix, shape if len(shape) == 2 else (1, *shape), spec.name)
     packed = quant.empty(matrix.layout, matrix.rows, matrix.cols)
-    errors = []
+    errors: list[tuple[float, PackError]] = []
     for start in range(0, matrix.rows, _ROWS):
         end = min(matrix.rows, start + _ROWS)
         piece = (
@@ -107,18 +107,18 @@ def _make_dense(source: Checkpoint, matrix: Matrix, spec: DenseSpec) -> Made:
         piece = piece.reshape(end - start, matrix.cols)
         quant.fill(packed, start, piece)
         if matrix.layout == "int8":
-            errors.append((piece, pack_error(piece, quant.pack(piece, None, matrix.layout))))
+            error = pack_error(piece, quant.pack(piece, None, matrix.layout))
+            errors.append((float(np.linalg.norm(piece)), error))
     quant.set_bias(packed, None if spec.bias is None else source.floats(spec.bias))
     return Made(matrix, packed, _together(errors))
 
 
-def _together(pieces: list[tuple[quant.Floats, PackError]]) -> PackError | None:
-    """The error of a matrix from those of its pieces."""
+def _together(pieces: list[tuple[float, PackError]]) -> PackError | None:
+    """The error of a matrix from those of its pieces and their norms."""
     if not pieces:
         return None
-    norms = [float(np.linalg.norm(piece)) for piece, _ in pieces]
-    wrong = sum((error.relative * norm) ** 2 for norm, (_, error) in zip(norms, pieces, strict=True)) ** 0.5
-    norm = sum(value**2 for value in norms) ** 0.5
+    wrong = sum((error.relative * norm) ** 2 for norm, error in pieces) ** 0.5
+    norm = sum(norm**2 for norm, _ in pieces) ** 0.5
     return PackError(
         wrong / norm if norm else 0.0,
         max(error.largest for _, error in pieces),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import resource
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -199,3 +200,20 @@ def test_packing_streams(tmp_path: Path) -> None:
     pack(folder, tmp_path / "m.kbm")
     grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before
     assert size > 75e6 and grown < size / 1.5
+
+
+def test_large_dense_matrices_are_made_piece_by_piece(tmp_path: Path) -> None:
+    """The output head of the real model is 2.3 GB as float32, and two matrices are made at once."""
+    source = Checkpoint(
+        folders.write(tmp_path / "src", vocab_size=60_000, hidden_size=512, num_hidden_layers=1)
+    )
+    config = ModelConfig.from_json(source.config)
+    embedding = next(
+        matrix for matrix in matrices(config, "int8") if matrix.name == "model.embed_tokens.weight"
+    )
+    tracemalloc.start()
+    made = make(source, embedding)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert made.error is not None
+    assert peak < 0.9 * 4 * 60_000 * 512  # less than the matrix itself as float32
