@@ -23,7 +23,7 @@ class StepBudget:
         wanted = int(self._rate * self._seconds) // PAGE * PAGE
         return min(self._mixed, max(_LEAST, wanted))
 
-    def measured(self, sequences: int, read: int, seconds: float) -> None:
+    def measured(self, read: int, seconds: float) -> None:
         """A step of `read` prompt tokens took so long."""
         if read >= PAGE and seconds > 0:
             rate = read / seconds

@@ -136,6 +136,7 @@ class Completion:
         if isinstance(body, ChatBody):
             body.check()
             messages = [message.plain() for message in body.messages]
+            service.check_length(sum(len(str(message["content"])) for message in messages))
             prompt = service.template.tokens(messages, effort=body.effort)
             save = service.common(prompt, service.template.system_tokens(messages, effort=body.effort))
             limit = body.max_completion_tokens or body.max_tokens or service.context

@@ -70,7 +70,7 @@ class Handler(BaseHTTPRequestHandler):
         )
 
     def _answer(self, routes: dict[str, Callable[[], None]]) -> None:
-        self._begun = False
+        self._begun = self._framed = False
         try:
             route = routes.get(self.path.split("?", 1)[0])
             if route is None:
@@ -170,8 +170,9 @@ class Handler(BaseHTTPRequestHandler):
 
     def _look(self) -> None:
         """Gone when the client has closed its side."""
-        readable, _, _ = select.select([self.connection], [], [], 0)
-        if readable and not self.connection.recv(1, socket.MSG_PEEK):
+        watch = select.poll()
+        watch.register(self.connection, select.POLLIN)
+        if watch.poll(0) and not self.connection.recv(1, socket.MSG_PEEK):
             raise Gone
 
     def _body(self) -> bytes:
@@ -198,18 +199,25 @@ class Handler(BaseHTTPRequestHandler):
         self.send_response(200)
         self.send_header("Content-Type", "text/event-stream; charset=utf-8")
         self.send_header("Cache-Control", "no-store")
-        self.send_header("Transfer-Encoding", "chunked")
+        self._framed = (
+            self.request_version != "HTTP/1.0"
+        )  # proxies speak 1.0: there the end of the connection ends it
+        if self._framed:
+            self.send_header("Transfer-Encoding", "chunked")
+        else:
+            self.close_connection = True
         self.end_headers()
         self._chunk(_sse(completion.opening()))
 
     def _chunk(self, data: bytes) -> None:
-        """One chunk of a stream; an empty one would end it."""
+        """A part of a stream."""
         if data:
-            self.wfile.write(b"%x\r\n%s\r\n" % (len(data), data))
+            self.wfile.write(b"%x\r\n%s\r\n" % (len(data), data) if self._framed else data)
 
     def _finish(self) -> None:
         """The end of a stream."""
-        self.wfile.write(b"0\r\n\r\n")
+        if self._framed:
+            self.wfile.write(b"0\r\n\r\n")
 
     def _refuse(self, error: KbError) -> None:
         try:

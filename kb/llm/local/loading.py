@@ -50,15 +50,20 @@ def load_service(file: Path, exact: bool, settings: LocalModelSettings, state: S
         store.close()
         raise
     ready = model
-    state.store_report = store.report
+    state.store_report = lambda: {
+        **store.report(),
+        "prefixes_loaded": disk.loaded,
+        "prefixes_kept": disk.kept,
+    }
     state.hint_rate = lambda: ready.expert_hint.rate
     state.service = service
 
     def close() -> None:
-        scheduler.close(GRACE_S)
+        ended = scheduler.close(GRACE_S)
         disk.close()
-        ready.close()
-        store.close()
+        if ended:
+            ready.close()
+            store.close()
 
     return close
 

@@ -104,6 +104,7 @@ class PrefixDisk:
         ids = np.array(tokens, np.int32)
         path = self._folder / (page_keys(tokens)[-1].hex() + ".npz")
         partial = path.with_suffix(".part")
+        partial.touch(mode=0o600)  # a system prompt is nobody else's business
         with partial.open("wb") as out:
             np.savez(out, allow_pickle=False, tokens=ids, data=data, sum=self._sum(ids, data))
         os.replace(partial, path)

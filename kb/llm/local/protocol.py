@@ -35,7 +35,7 @@ class Body(BaseModel):
     repetition_penalty: float | None = Field(None, gt=0, le=5)
     frequency_penalty: float | None = Field(None, ge=-2, le=2)
     presence_penalty: float | None = Field(None, ge=-2, le=2)
-    logit_bias: dict[int, float] | None = None
+    logit_bias: dict[Annotated[int, Field(ge=0)], float] | None = Field(None, max_length=1024)
     seed: int | None = Field(None, ge=-(2**63), lt=2**63)
     stop: str | list[str] | None = None
     max_tokens: int | None = Field(None, ge=1)

@@ -26,6 +26,7 @@ from kb.llm.local.waiting import Waiting, stopping
 
 log = logging.getLogger(__name__)
 
+_LONGEST_STEP_S = 30.0
 _CANCELLED = Busy("Cancelled.", slug="cancelled")
 
 
@@ -95,8 +96,11 @@ class Scheduler:
         """Nobody reads this any more: its pages are free after the step in hand."""
         sequence.cancelled.set()
 
-    def close(self, grace: float = 0.0) -> None:
-        """Refuse what comes, turn away who waits, let running texts end for `grace` seconds, then cut them."""
+    def close(self, grace: float = 0.0) -> bool:
+        """Refuse what comes, turn away who waits, let running texts end for `grace` seconds, then cut them.
+
+        False when the model is still busy with a step half a minute later: then its memory must stay.
+        """
         with self._waiting.changed:
             self._waiting.closing = True
         deadline = time.monotonic() + grace
@@ -105,7 +109,8 @@ class Scheduler:
         with self._waiting.changed:
             self._closed = True
             self._waiting.changed.notify_all()
-        self._thread.join()
+        self._thread.join(_LONGEST_STEP_S)
+        return not self._thread.is_alive()
 
     def _run(self) -> None:
         while not self._closed:
@@ -148,7 +153,10 @@ class Scheduler:
             return
         took = time.monotonic() - began
         read = sum(size for sequence, size in parts if not sequence.decoding)
-        self._count_step(parts, read, took)
+        self._budget.measured(read, took)
+        self.counters.steps += 1
+        self.counters.step_seconds += took
+        self.counters.computed_tokens += read
         for sequence, size in parts:
             sequence.computed += size
         for row, number in enumerate(drawing):
@@ -340,9 +348,3 @@ class Scheduler:
         self.pool.release(sequence.pages)
         sequence.pages = []
         sequence.computed = sequence.published = 0
-
-    def _count_step(self, parts: list[tuple[Sequence, int]], read: int, took: float) -> None:
-        self._budget.measured(len(parts), read, took)
-        self.counters.steps += 1
-        self.counters.step_seconds += took
-        self.counters.computed_tokens += read

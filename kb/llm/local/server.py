@@ -76,6 +76,8 @@ class Server(ThreadingHTTPServer):
 def serve(file: Path, host: str, port: int, exact: bool, settings: LocalModelSettings) -> None:
     """Serve a packed model until SIGTERM or SIGINT. Raises what keeps it from loading."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
+    # The model's thread comes back to Python between kernels and must not wait 5 ms for one that writes JSON.
+    sys.setswitchinterval(0.0005)
     state = State()
     stop = threading.Event()
     failed: list[Exception] = []

@@ -13,6 +13,8 @@ from kb.llm.local.scheduler import Scheduler
 from kb.llm.local.template import ChatTemplate
 from kb.llm.local.tokenizer import Tokenizer
 
+_MOST_CHARACTERS = 64  # in one token, on average over a prompt
+
 
 class Service:
     """What the HTTP side sees of a model. texts: config.json, tokenizer.json … as packed."""
@@ -37,8 +39,18 @@ class Service:
         """Longest prompt and answer together, tokens."""
         return self.scheduler.context
 
+    def check_length(self, characters: int) -> None:
+        """Invalid for texts that no tokenizer can bring down to the context: not worth a tokenizer's time."""
+        if characters > _MOST_CHARACTERS * self.context:
+            raise Invalid(
+                f"{characters} characters cannot fit into {self.context} tokens. Shorten the prompt.",
+                slug="context_length_exceeded",
+            )
+
     def prompt_tokens(self, prompt: str | list[int]) -> list[int]:
         """Tokens of a plain prompt. Control tokens in a text count here: whoever writes raw prompts means them."""
+        if isinstance(prompt, str):
+            self.check_length(len(prompt))
         tokens = self.tokenizer.encode_template(prompt) if isinstance(prompt, str) else prompt
         wrong = (FieldError("/prompt", "not usable"),)
         if not tokens:

@@ -16,33 +16,33 @@ import pytest
 from . import speaking
 
 
-@contextmanager
-def model_server(file: Path, log: Path, **environment: str) -> Iterator[tuple[str, int]]:
-    """`kb model serve FILE` on a free port: its URL and process id. Must end by itself on SIGTERM, with code 0."""
+def serve(file: Path, state: Path, *more: str, **environment: str) -> subprocess.Popen[str]:
+    """`kb model serve FILE` on a free port."""
     clean = {key: value for key, value in os.environ.items() if not key.startswith("KB_")}
-    clean |= {
-        "KB_DATA": str(log.parent / "state"),
-        "KB_MODEL_RAM": "1GB",
-        "KB_MODEL_THREADS": "2",
-        **environment,
-    }
-    argv = [sys.executable, "-m", "kb.cli", "model", "serve", str(file), "--port", "0"]
-    with log.open("wb") as err:
-        process = subprocess.Popen(argv, env=clean, stdout=subprocess.PIPE, stderr=err, text=True)
+    clean |= {"KB_DATA": str(state), "KB_MODEL_RAM": "1GB", "KB_MODEL_THREADS": "2", **environment}
+    argv = [sys.executable, "-m", "kb.cli", "model", "serve", str(file), "--port", "0", *more]
+    return subprocess.Popen(argv, env=clean, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+@contextmanager
+def model_server(file: Path, state: Path, *more: str, **environment: str) -> Iterator[tuple[str, int]]:
+    """A running server: its URL and process id. It must end on SIGTERM with code 0 and without complaints."""
+    process = serve(file, state, *more, **environment)
     assert process.stdout is not None
     try:
-        line = process.stdout.readline()
-        found = re.search(r"http://\S+/v1", line)
-        assert found, f"{line!r} {log.read_text()}"
-        ready = process.stdout.readline()
-        assert "is ready" in ready, f"{ready!r} {log.read_text()}"
+        found = re.search(r"http://\S+/v1", process.stdout.readline())
+        ready = found and "is ready" in process.stdout.readline()
+        if not found or not ready:
+            process.kill()
+            raise AssertionError(process.communicate()[1])
         yield found[0], process.pid
         process.send_signal(signal.SIGTERM)
-        assert process.wait(30) == 0, log.read_text()
+        _, errors = process.communicate(timeout=60)
+        assert process.returncode == 0, errors
+        assert "Traceback" not in errors
     finally:
         process.kill()
-        process.wait()
-        process.stdout.close()
+        process.communicate()
 
 
 @pytest.fixture(scope="session")
@@ -50,5 +50,5 @@ def answering_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A model that answers every chat with `speaking.ANSWER`."""
     scratch = tmp_path_factory.mktemp("answering")
     file = speaking.packed(scratch / "tiny-harmony.kbm", answering=True)
-    with model_server(file, scratch / "log") as (url, _):
+    with model_server(file, scratch) as (url, _):
         yield url

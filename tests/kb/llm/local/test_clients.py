@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import re
+import signal
 import socket
 import threading
 import time
@@ -22,7 +23,7 @@ from kb.llm.openai import OpenAIChat
 from kb.settings import Settings
 
 from . import speaking
-from .conftest import model_server
+from .conftest import model_server, serve
 
 QUESTION = [{"role": "user", "content": "Capital of France?"}]
 SYSTEM = {"role": "system", "content": "Answer from the passages only. " * 20}
@@ -36,7 +37,7 @@ def plain_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def babbling(plain_file: Path) -> Iterator[str]:
-    with model_server(plain_file, plain_file.parent / "log") as (url, _):
+    with model_server(plain_file, plain_file.parent) as (url, _):
         yield url
 
 
@@ -171,7 +172,7 @@ def test_closing_a_stream_frees_its_pages(client: openai.OpenAI, babbling: str) 
 def test_few_pages_many_askers(plain_file: Path, tmp_path: Path) -> None:
     asks = [prompt(number, 100 + 10 * number) for number in range(6)]
     with (
-        model_server(plain_file, tmp_path / "log", KB_MODEL_KV_RAM="400KB") as (url, _),
+        model_server(plain_file, tmp_path, "--exact", KB_MODEL_KV_RAM="800KB") as (url, _),
         openai.OpenAI(base_url=url, api_key="none", max_retries=0) as client,
     ):
         alone = [say(client, text, 100, temperature=0).choices[0].text for text in asks]
@@ -210,9 +211,9 @@ def test_few_pages_many_askers(plain_file: Path, tmp_path: Path) -> None:
 
 def test_the_system_prompt_outlives_the_process(plain_file: Path, tmp_path: Path) -> None:
     texts, reused = [], []
-    for run in range(2):
+    for run in range(2):  # the pages lie beside the model
         with (
-            model_server(plain_file, tmp_path / f"log{run}") as (url, _),
+            model_server(plain_file, tmp_path) as (url, _),
             openai.OpenAI(base_url=url, api_key="none") as client,
         ):
             for _ in range(2 if run == 0 else 1):
@@ -227,6 +228,26 @@ def test_the_system_prompt_outlives_the_process(plain_file: Path, tmp_path: Path
     assert reused[0] == 0
     assert reused[2] == 32 * (len("system: " + SYSTEM["content"] + "\n") // 32)
     assert texts[0] == texts[1] == texts[2]
+
+
+def test_a_model_that_cannot_be_loaded_ends_the_server_with_a_reason(
+    plain_file: Path, tmp_path: Path
+) -> None:
+    for ram, words in (("1KB", "KB_MODEL_RAM"), ("lots", "KB_MODEL_RAM is 'lots'")):
+        process = serve(plain_file, tmp_path, KB_MODEL_RAM=ram)
+        _, error = process.communicate(timeout=60)
+        assert process.returncode == 1
+        assert words in error
+        assert "Traceback" not in error
+
+
+def test_a_server_told_to_stop_while_loading_stops(plain_file: Path, tmp_path: Path) -> None:
+    process = serve(plain_file, tmp_path)
+    assert process.stdout is not None
+    assert "Listening" in process.stdout.readline()
+    process.send_signal(signal.SIGTERM)
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == 0, error
 
 
 def test_120_questions_with_joins_cancels_and_disconnects_leak_nothing(babbling: str) -> None:

@@ -141,6 +141,21 @@ def test_streaming_says_the_same_piece_by_piece(make: Make) -> None:
     assert all("usage" not in chunk for chunk in chunks[:-1])
 
 
+def test_a_proxy_that_speaks_http_1_0_gets_a_plain_stream(make: Make) -> None:
+    front = make()
+    body = json.dumps({"messages": HELLO, "stream": True, "temperature": 0}).encode()
+    with socket.create_connection(front.server.server_address[:2], timeout=20) as raw:
+        head = b"POST /v1/chat/completions HTTP/1.0\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+        raw.sendall(head % len(body) + body)
+        text = b""
+        while piece := raw.recv(65536):
+            text += piece
+    _, _, stream = text.partition(b"\r\n\r\n")
+    assert b"Transfer-Encoding" not in text
+    assert stream.startswith(b"data: {")
+    assert stream.endswith(b"data: [DONE]\n\n")
+
+
 def test_a_stop_string_and_a_limit_end_the_answer(make: Make) -> None:
     front = make()
     found = front.chat(temperature=0, stop=["course", "xyz"])[1]["choices"][0]
@@ -220,6 +235,10 @@ def test_the_same_seed_draws_the_same_and_each_of_n_its_own(make: Make) -> None:
         ("/v1/chat/completions", {"messages": HELLO, "model": "gpt-9"}, 404, "'tiny' is"),
         ("/v1/chat/completions", {"messages": [{"role": "tool", "content": "x"}]}, 400, "no tools here"),
         ("/v1/chat/completions", {"messages": [{"role": "user", "content": "x" * 1500}]}, 400, "KB_MODEL_CONTEXT"),
+        ("/v1/chat/completions", {"messages": [{"role": "user", "content": "x" * 200_000}]}, 400, "characters"),
+        ("/v1/chat/completions", {"messages": HELLO, "logit_bias": {"-1": 3}}, 400, "logit_bias"),
+        ("/v1/chat/completions", b'{"messages": [{"role": "user", "content": "x"}], "top_p": NaN}', 400, "top_p"),
+        ("/v1/chat/completions", b'{"messages": [{"role": "user", "content": "\\ud800"}]}', 400, "hex escape"),
         ("/v1/completions", {"prompt": ""}, 400, "empty"),
         ("/v1/completions", {"prompt": []}, 400, "prompt"),
         ("/v1/completions", {"prompt": [1, -1]}, 400, "prompt"),

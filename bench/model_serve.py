@@ -1,0 +1,296 @@
+"""The local model's server, from outside: start to first token, prefix reuse, users together, a soak.
+
+    python bench/model_serve.py                     4 layers of gpt-oss-20b's shapes, random weights
+    python bench/model_serve.py --layers 12 --layout int8
+    python bench/model_serve.py --only start prefix
+
+Everything is measured by a client over HTTP, the server being a process of its own. Token-id prompts, `ignore_eos`.
+The tokenizer has as many entries as the real one, so that loading it counts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import http.client
+import itertools
+import json
+import os
+import random
+import re
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import tokenizers
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from bench.model_cache import make_store
+from kb.llm.local.store import Store
+
+VOCABULARY = 199_998  # below it every id is ordinary text
+SHARED = 1500
+TEMPLATE = "{% for m in messages %}{{ '<|start|>' + m.role + '<|message|>' + m.content + '<|end|>' }}{% endfor %}{{ '<|start|>assistant' }}"
+MARKS = ["<|start|>", "<|channel|>", "<|message|>", "<|end|>", "<|return|>", "<|call|>"]
+
+Gone = (http.client.HTTPException, OSError)
+
+
+def tokenizer_json() -> str:
+    """A byte-level BPE of the real one's size, its merges drawn by chance."""
+    dice = random.Random(0)
+    words = sorted(tokenizers.pre_tokenizers.ByteLevel.alphabet())
+    vocabulary = {word: number for number, word in enumerate(words)}
+    merges = []
+    while len(words) < VOCABULARY:
+        pair = dice.choice(words[:20_000]), dice.choice(words[:256])
+        if (word := pair[0] + pair[1]) not in vocabulary:
+            vocabulary[word] = len(words)
+            words.append(word)
+            merges.append(pair)
+    inner = tokenizers.Tokenizer(tokenizers.models.BPE(vocab=vocabulary, merges=merges))
+    inner.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
+    inner.decoder = tokenizers.decoders.ByteLevel()
+    inner.add_special_tokens(MARKS)
+    return str(inner.to_str())
+
+
+class Client:
+    """Calls of one server."""
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+
+    def post(self, prompt: list[int], count: int, **more: Any) -> http.client.HTTPResponse:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=900)
+        body = {"prompt": prompt, "max_tokens": count, "ignore_eos": True, "temperature": 0, **more}
+        connection.request(
+            "POST",
+            "/v1/completions",
+            json.dumps(body),
+            {"Content-Type": "application/json", "Connection": "close"},
+        )
+        response = connection.getresponse()
+        if response.status != 200:
+            raise RuntimeError(response.read().decode())
+        return response
+
+    def whole(self, prompt: list[int], count: int, **more: Any) -> dict[str, Any]:
+        with self.post(prompt, count, **more) as response:
+            return dict(json.loads(response.read()))
+
+    def moments(self, prompt: list[int], count: int) -> list[float]:
+        """When each piece of a stream came (a token that shows no text comes with the next)."""
+        found = []
+        with self.post(prompt, count, stream=True, logprobs=0) as response:
+            for line in response:
+                if line.startswith(b"data: {"):
+                    found.append(time.perf_counter())
+        return found[:-1]
+
+    def metrics(self) -> dict[str, float]:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/metrics", timeout=60) as response:
+            lines = response.read().decode().splitlines()
+        return {
+            name: float(value) for name, value in (line.rsplit(" ", 1) for line in lines if line[0] != "#")
+        }
+
+
+@contextmanager
+def server(path: Path, **environment: str) -> Iterator[tuple[Client, float, float]]:
+    """A running server: its client, and seconds until it listened and until it was ready."""
+    env = os.environ | {"KB_DATA": str(path.parent), "PYTHONUNBUFFERED": "1"} | environment
+    argv = [sys.executable, "-m", "kb.cli", "model", "serve", str(path), "--port", "0"]
+    began = time.perf_counter()
+    process = subprocess.Popen(argv, env=env, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    try:
+        line = process.stdout.readline()
+        found = re.search(r":(\d+)/v1", line)
+        assert found, line
+        listening = time.perf_counter() - began
+        line = process.stdout.readline()
+        assert "ready" in line, line
+        yield Client(int(found[1])), listening, time.perf_counter() - began
+        process.send_signal(signal.SIGTERM)
+        process.wait(60)
+    finally:
+        process.kill()
+        process.wait()
+
+
+def tokens(dice: random.Random, count: int) -> list[int]:
+    return [dice.randrange(VOCABULARY) for _ in range(count)]
+
+
+def timed(call: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    call()
+    return time.perf_counter() - began
+
+
+def forget(path: Path) -> None:
+    """Drop the file from the page cache."""
+    os.sync()
+    fd = os.open(path, os.O_RDONLY)
+    os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+    os.close(fd)
+
+
+def start(path: Path, runs: int) -> None:
+    print(f"\n{'start, s':<34}{'listens':>10}{'ready':>10}{'first token':>13}")
+    for kind in ("file not in the page cache", "file in the page cache"):
+        rows = []
+        for number in range(runs):
+            if "not" in kind:
+                forget(path)
+            began = time.perf_counter()
+            with server(path) as (client, listening, ready):
+                client.whole(tokens(random.Random(number), 8), 1)
+                rows.append((listening, ready, time.perf_counter() - began))
+        columns = list(zip(*rows, strict=True))
+        print(
+            f"{kind:<34}"
+            + "".join(
+                f"{statistics.median(row):>{w}.2f}" for row, w in zip(columns, (10, 10, 13), strict=True)
+            )
+        )
+
+
+def prefix(client: Client, pairs: int) -> None:
+    dice = random.Random(5)
+    shared = tokens(dice, SHARED)
+    client.whole(shared + tokens(dice, 20), 1)
+    cold, warm = [], []
+    for _ in range(pairs):
+        new = tokens(dice, SHARED + 20)
+        cold.append(timed(lambda new=new: client.whole(new, 1)))
+        again = shared + tokens(dice, 20)
+        warm.append(timed(lambda again=again: client.whole(again, 1)))
+    without, with_ = statistics.median(cold), statistics.median(warm)
+    print(
+        f"\nfirst token of a question after {SHARED} shared tokens and 20 of its own, {pairs} pairs, medians"
+    )
+    print(f"without reuse {without:8.3f} s   with reuse {with_:8.3f} s   {without / with_:6.1f} times sooner")
+
+
+def together(client: Client, count: int) -> None:
+    print(f"\n{'users':>6}{'tokens/s together':>20}{'of one':>9}{'outside forward':>17}")
+    alone = 0.0
+    for users in (1, 4, 8):
+        dice = random.Random(users)
+        before, began = client.metrics(), time.perf_counter()
+        with ThreadPoolExecutor(users) as pool:
+            found = list(pool.map(client.moments, [tokens(dice, 32) for _ in range(users)], [count] * users))
+        wall, after = time.perf_counter() - began, client.metrics()
+        first = max(moments[0] for moments in found)
+        rate = sum(sum(1 for at in m if at > first) for m in found) / (min(m[-1] for m in found) - first)
+        alone = alone or rate
+        inside = after["kb_model_step_seconds_total"] - before["kb_model_step_seconds_total"]
+        print(f"{users:>6}{rate:>20.1f}{rate / alone:>9.2f}{1 - inside / wall:>16.1%}")
+
+
+def freeze(client: Client) -> None:
+    dice = random.Random(9)
+    found: list[float] = []
+    writer = threading.Thread(target=lambda: found.extend(client.moments(tokens(dice, 32), 200)))
+    writer.start()
+    time.sleep(1)
+    began = time.perf_counter()
+    took = timed(lambda: client.whole(tokens(dice, SHARED), 1))
+    writer.join()
+    gaps = [(after, after - before) for before, after in itertools.pairwise(found)]
+    during = [gap for at, gap in gaps if began <= at <= began + took] or [0.0]
+    other = [gap for at, gap in gaps if not began <= at <= began + took] or [0.0]
+    print(
+        f"\nwhile a prompt of {SHARED} tokens is read ({took:.2f} s), a text being written gets {len(during)} tokens;"
+    )
+    print(
+        f"longest pause {max(during):.3f} s, median {statistics.median(during):.3f} s; otherwise {statistics.median(other):.3f} s a token"
+    )
+
+
+def soak(client: Client, questions: int) -> None:
+    """Random joins, cancels and disconnects."""
+    shared = tokens(random.Random(1), 200)
+
+    def ask(number: int) -> str:
+        dice = random.Random(number)
+        prompt = (shared if dice.random() < 0.5 else []) + tokens(dice, dice.randrange(1, 120))
+        time.sleep(dice.random())
+        try:
+            with client.post(prompt, dice.randrange(1, 24), stream=dice.random() < 0.8) as response:
+                if dice.random() < 0.3:
+                    response.read(dice.randrange(1, 200))
+                    return "left"
+                text = response.read()
+            return (
+                "done"
+                if b"[DONE]" in text or text.startswith(b"{")
+                else "error"
+                if b'"error"' in text
+                else "cut"
+            )
+        except Gone:
+            return "cut"
+
+    client.whole(tokens(random.Random(2), 8), 1)
+    before = client.metrics()
+    began = time.perf_counter()
+    with ThreadPoolExecutor(12) as pool:
+        ends = list(pool.map(ask, range(questions)))
+    time.sleep(3)
+    after = client.metrics()
+    print(
+        f"\nsoak: {questions} questions in {time.perf_counter() - began:.0f} s: "
+        + ", ".join(f"{ends.count(end)} {end}" for end in ("done", "left", "error", "cut"))
+    )
+    for name in ('pages{state="used"}', "running", "queued", "threads", "open_files", "connections"):
+        print(f"  {name:<22}{before['kb_model_' + name]:>8.0f} before{after['kb_model_' + name]:>8.0f} after")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--layers", type=int, default=4)
+    parser.add_argument("--layout", choices=["mxfp4", "int8"], default="mxfp4")
+    parser.add_argument("--pairs", type=int, default=5)
+    parser.add_argument("--starts", type=int, default=3)
+    parser.add_argument("--tokens", type=int, default=48, help="written by each user")
+    parser.add_argument("--questions", type=int, default=200)
+    parser.add_argument("--only", nargs="*", choices=["start", "prefix", "together", "freeze", "soak"])
+    parser.add_argument("--folder", default=tempfile.gettempdir())
+    options = parser.parse_args()
+    wanted = options.only or ["start", "prefix", "together", "freeze", "soak"]
+    with tempfile.TemporaryDirectory(dir=options.folder) as folder:
+        path = Path(folder) / "random.kbm"
+        make_store(path, options.layers, options.layout)
+        with Store(path, writable=True) as store:
+            store.set_meta({"tokenizer.json": tokenizer_json(), "chat_template.jinja": TEMPLATE})
+        if "start" in wanted:
+            start(path, options.starts)
+        if set(wanted) - {"start"}:
+            with server(path) as (client, _, _):
+                if "prefix" in wanted:
+                    prefix(client, options.pairs)
+                if "together" in wanted:
+                    together(client, options.tokens)
+                if "freeze" in wanted:
+                    freeze(client)
+                if "soak" in wanted:
+                    soak(client, options.questions)
+
+
+if __name__ == "__main__":
+    main()
