@@ -241,5 +241,5 @@ class Index:
 
 
 def _ranks(ids: NDArray[np.int64], best: NDArray[np.int64]) -> NDArray[np.int64]:
-    place = {int(chunk): rank for rank, chunk in enumerate(best, 1)}
-    return np.array([place.get(int(chunk), 0) for chunk in ids], np.int64)
+    place = {chunk: rank for rank, chunk in enumerate(best.tolist(), 1)}
+    return np.array([place.get(chunk, 0) for chunk in ids.tolist()], np.int64)

@@ -67,7 +67,6 @@ def said(hits: Hits) -> NDArray[np.float32]:
 
 
 def _ranking(hits: Hits, score: NDArray[np.floating[Any]], weight: float) -> Ranking:
-    order = [int(row) for row in np.argsort(-score, kind="stable") if score[row] > 0]
-    return Ranking(
-        tuple(int(hits.ids[row]) for row in order), tuple(float(score[row]) for row in order), weight
-    )
+    order = np.argsort(-score, kind="stable")
+    order = order[score[order] > 0]
+    return Ranking(tuple(hits.ids[order].tolist()), tuple(score[order].tolist()), weight)

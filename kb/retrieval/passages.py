@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from kb.store.chunks import LoadedChunk
@@ -22,7 +22,6 @@ class _Group:
 
     chunks: list[LoadedChunk]
     score: float
-    bags: list[frozenset[str]] = field(default_factory=list)
 
     def touches(self, chunk: LoadedChunk) -> bool:
         first, last = self.chunks[0], self.chunks[-1]
@@ -33,9 +32,8 @@ class _Group:
         )
         return same and chunk.ordinal in (first.ordinal - 1, last.ordinal + 1) and len(self.chunks) < JOINED
 
-    def join(self, chunk: LoadedChunk, bag: frozenset[str]) -> None:
+    def join(self, chunk: LoadedChunk) -> None:
         self.chunks.insert(0 if chunk.ordinal < self.chunks[0].ordinal else len(self.chunks), chunk)
-        self.bags.append(bag)
 
 
 def arrange(
@@ -46,15 +44,17 @@ def arrange(
 ) -> tuple[Passage, ...]:
     """At most `limit` passages, best first, numbered from 1. chunks: best first, with their scores."""
     groups: list[_Group] = []
+    shown: list[frozenset[str]] = []
     for chunk, score in zip(chunks, scores, strict=True):
         bag = frozenset(_PIECE.findall(chunk.text))
-        if any(_alike(bag, other) for group in groups for other in group.bags):
+        if _told(bag, shown):
             continue
+        shown.append(bag)
         near = next((group for group in groups if group.touches(chunk)), None)
         if near is not None:
-            near.join(chunk, bag)
+            near.join(chunk)
         else:
-            groups.append(_Group([chunk], score, [bag]))
+            groups.append(_Group([chunk], score))
     chosen = _spread(groups)[:limit]
     return tuple(_passage(n, group, why) for n, group in enumerate(chosen, 1))
 
@@ -76,12 +76,17 @@ def _spread(groups: Sequence[_Group]) -> list[_Group]:
     return first + rest
 
 
-def _alike(one: frozenset[str], other: frozenset[str]) -> bool:
-    less, more = sorted((len(one), len(other)))
-    if less < SAME * more:
-        return False
-    common = len(one & other)
-    return common > 0 and common >= SAME * (less + more - common)
+def _told(bag: frozenset[str], shown: Sequence[frozenset[str]]) -> bool:
+    """Whether something shown already says nearly the same."""
+    size = len(bag)
+    for other in shown:
+        most = max(size, len(other))
+        if min(size, len(other)) < SAME * most:
+            continue
+        common = len(bag & other)
+        if common and common >= SAME * (size + len(other) - common):
+            return True
+    return False
 
 
 def _passage(n: int, group: _Group, why: Mapping[int, Mapping[str, Any]]) -> Passage:

