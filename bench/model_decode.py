@@ -32,6 +32,19 @@ CONTEXT = 512  # tokens before decode starts
 STEPS = 12  # tokens of one decode turn
 
 
+class Counting:
+    """Weights that count the experts asked for."""
+
+    def __init__(self, weights: Any) -> None:
+        self._weights = weights
+        self.dense, self.hint = weights.dense, weights.hint
+        self.asked = 0
+
+    def experts(self, layer: int, ids: list[int]) -> Any:
+        self.asked += len(ids)
+        return self._weights.experts(layer, ids)
+
+
 class Ours:
     """Our engine on random weights in memory."""
 
@@ -41,8 +54,9 @@ class Ours:
 
         self.config = model_random.config(layers)
         self._per_user = -(-max(longest, CONTEXT + 64) // PAGE)
-        weights = model_random.weights(self.config, layout)
-        self.model = Model(self.config, weights, pages=self._per_user * users, threads=THREADS, hints=False)
+        self.weights = Counting(model_random.weights(self.config, layout))
+        pages = self._per_user * users
+        self.model = Model(self.config, self.weights, pages=pages, threads=THREADS, hints=False)
 
     def forward(self, tokens: np.ndarray, users: int, position: int) -> None:
         from kb.llm.local.types import Batch, Segment
@@ -88,12 +102,16 @@ def serve(pipe: Connection, name: str, layers: int, layout: str, path: str, user
             pipe.send(0.0)
         elif kind == "decode":
             times = []
+            if name == "ours":
+                engine.weights.asked = 0
             for step in range(STEPS):
                 begun = time.perf_counter()
                 engine.forward(random.integers(0, 200000, number), number, CONTEXT + step)
                 times.append(time.perf_counter() - begun)
             engine.cut(number, CONTEXT)
             pipe.send(median(times[2:]))
+        elif kind == "experts":  # of a layer, different ones, in the last decode turn
+            pipe.send(engine.weights.asked / (STEPS * layers))
         elif kind == "prefill":
             engine.clear()
             begun = time.perf_counter()
@@ -184,8 +202,10 @@ def measure(
             for name, child in children.items():
                 ceilings.append(ceiling.measure())
                 results.setdefault((name, kind, number), []).append(child.ask(kind, number))
-                if kind == "decode" and number == 1:
-                    results.setdefault((name, "ceiling", 1), []).append(ceilings[-1])
+                results.setdefault((name, kind + " ceiling", number), []).append(ceilings[-1])
+        if kind == "decode" and "ours" in children:
+            results["ours", "experts", number] = [children["ours"].ask("experts", number)]
+        print(f"{kind} {number} done", file=sys.stderr, flush=True)
 
 
 def report(
@@ -214,25 +234,46 @@ def report(
             if kind == "decode" and number > 1 and name in one:
                 text += f" {rate * one[name]:.2f} x of one"
             cells.append(text)
-        ratio = ""
-        if len(names) == 2:
-            pairs = zip(*(results[name, kind, number] for name in names), strict=True)
-            ratio = f" | ours {median(theirs / ours for ours, theirs in pairs):.2f} x"
-        print(f"{kind} {number:5d} | " + " | ".join(cells) + ratio)
-    if "ours" in one:
-        best = [
+        if kind == "decode":
+            cells[0] += f", {results['ours', 'experts', number][0]:.1f} experts a layer"
+        print(
+            f"{kind} {number:5d} | " + " | ".join(cells) + ratio(results, names, kind, number, options.apart)
+        )
+    for name in one:
+        shares = [
             (fixed + layer * options.layers) / seconds / 1e9 / ceiling
             for seconds, ceiling in zip(
-                results["ours", "decode", 1], results["ours", "ceiling", 1], strict=True
+                results[name, "decode", 1], results[name, "decode ceiling", 1], strict=True
             )
         ]
-        print(
-            f"decode 1 reads {(fixed + layer * options.layers) / 1e9:.2f} GB a token: {median(best):.2f} of the ceiling"
-        )
+        print(f"{name}: decode 1 at {median(shares):.2f} of the read ceiling", end="")
+        print(f" ({(fixed + layer * options.layers) / 1e9:.2f} GB a token, ours)")
         whole = (fixed + layer * 24) / (fixed + layer * options.layers)
         print(
-            f"x 24 layers by bytes: {whole * one['ours'] * 1000:.0f} ms, {1 / (whole * one['ours']):.1f} tok/s"
+            f"{name}: 24 layers by bytes {whole * one[name] * 1000:.0f} ms, {1 / (whole * one[name]):.1f} tok/s"
         )
+
+
+def ratio(
+    results: dict[tuple[str, str, int], list[float]], names: list[str], kind: str, number: int, apart: bool
+) -> str:
+    """How many times faster ours is: pair by pair, and with each time measured in its minute's read ceiling."""
+    if len(names) < 2:
+        return ""
+    ours, theirs = (results[name, kind, number] for name in names)
+    level = [
+        median(
+            seconds * ceiling
+            for seconds, ceiling in zip(
+                results[name, kind, number], results[name, kind + " ceiling", number], strict=True
+            )
+        )
+        for name in names
+    ]
+    text = (
+        "" if apart else f" | ours {median(b / a for a, b in zip(ours, theirs, strict=True)):.2f} x by pairs,"
+    )
+    return text + f" {level[1] / level[0]:.2f} x by read ceilings"
 
 
 if __name__ == "__main__":
