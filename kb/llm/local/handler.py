@@ -74,6 +74,8 @@ class Handler(BaseHTTPRequestHandler):
         try:
             route = routes.get(self.path.split("?", 1)[0])
             if route is None:
+                if self.command == "POST":
+                    self._body()  # or it would be taken for the next request
                 raise NotFound(f"There is no {self.command} {self.path.split('?', 1)[0]} here.")
             route()
         except KbError as error:

@@ -388,6 +388,18 @@ def test_metrics_count_what_happened(make: Make) -> None:
     assert int(found['kb_model_pages{state="kept"}']) > 0
 
 
+def test_a_refused_request_leaves_the_connection_usable(make: Make) -> None:
+    connection = make().connect()
+    for path, status in (("/v1/nothing", 404), ("/v1/completions", 400), ("/v1/chat/completions", 200)):
+        connection.request(
+            "POST", path, json.dumps({"messages": HELLO}), {"Content-Type": "application/json"}
+        )
+        response = connection.getresponse()
+        response.read()
+        assert response.status == status
+    connection.close()
+
+
 def test_connections_are_kept_and_limited(make: Make) -> None:
     front = make(connections=2)
     held = [front.connect() for _ in range(2)]
