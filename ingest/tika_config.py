@@ -15,6 +15,8 @@ OCR_DPI = 200
 OCR_MAX_BYTES = 20 * 2**20
 OCR_TIMEOUT_S = 60
 PDF_MEMORY_BYTES = 128 * 2**20
+# TieredStopAtLevel=1: on 299 real files the second compiler cost more processor time than it saved, in the first
+# pass (37 s against 13 s) and still in the third (14 s against 6 s).
 
 TEMPLATE = """<?xml version="1.0" encoding="UTF-8"?>
 <properties>
@@ -28,7 +30,7 @@ TEMPLATE = """<?xml version="1.0" encoding="UTF-8"?>
     <forkedJvmArgs>
       <arg>-Xmx{heap_mb}m</arg>
       <arg>-XX:+UseSerialGC</arg>
-      <arg>-XX:TieredStopAtLevel={tier}</arg>
+      <arg>-XX:TieredStopAtLevel=1</arg>
       <arg>-Djava.awt.headless=true</arg>
       <arg>-Djava.io.tmpdir={temporary}</arg>
     </forkedJvmArgs>
@@ -81,7 +83,6 @@ def write(settings: Settings, first_port: int, directory: Path, installed: froze
         minimum_timeout_ms=min(30_000, timeout_ms),
         pulse_ms=min(2000, max(100, timeout_ms // 4)),
         heap_mb=settings.tika_heap_mb,
-        tier=4,
         temporary=escape(str(directory / "tmp")),
         ocr_dpi=OCR_DPI,
         pdf_memory=PDF_MEMORY_BYTES,
