@@ -1,6 +1,6 @@
 """kill -9 of worker, web or supervisor at random moments of an import; then: is everything still true?
 
-    python -m bench.kill9 [--kills 50] [--documents 300] [--seed 1]
+    python bench/kill9.py [--kills 50] [--documents 300] [--seed 1]
 
 A real `kb up` runs on a scratch state directory. Documents are added in a process of their own, as a
 person would; every one acknowledged is remembered. Only processes started here are killed. After the
