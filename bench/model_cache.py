@@ -223,6 +223,7 @@ def main() -> None:
         if not arguments.keep:
             path.unlink(missing_ok=True)
             path.with_suffix(".gguf").unlink(missing_ok=True)
+        path.with_suffix(".none").unlink(missing_ok=True)
 
 
 def _budget(path: Path, arguments: argparse.Namespace, layers: int) -> int:
@@ -257,6 +258,7 @@ def measure(path: Path, arguments: argparse.Namespace, budget: int) -> None:
         f"{'':30}{'hits':>7}{'tok/s':>7}{'GB/tok':>8}{'GB/s':>7}{'disk':>13}{'share':>7}{'of ideal':>9}{'guess':>7}{'RSS':>6}{'peak':>6}"
     )
     for name, job in (each for each in jobs if arguments.only in each[0]):
+        path.with_suffix(".none").unlink(missing_ok=True)  # no statistics of another run
         with memory_limit.limited(limit) as group:
             before = disk_speed(path)
             argv = [sys.executable, __file__, "--child", json.dumps(job)]

@@ -193,14 +193,14 @@ def test_a_shape_that_is_not_the_configs_is_refused(tmp_path: Path) -> None:
 
 def test_packing_streams(tmp_path: Path) -> None:
     """Memory for a few matrices, not for the folder."""
-    shape = {"num_hidden_layers": 4, "num_local_experts": 32, "hidden_size": 256, "intermediate_size": 256}
+    shape = {"num_hidden_layers": 2, "num_local_experts": 32, "hidden_size": 256, "intermediate_size": 256}
     folder = folders.write(tmp_path / "src", **shape)
     size = sum(file.stat().st_size for file in folder.iterdir())
     tracemalloc.start()
     pack(folder, tmp_path / "m.kbm")
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert size > 50e6 and peak < size / 2
+    assert size > 25e6 and peak < size / 2
 
 
 def test_large_dense_matrices_are_made_piece_by_piece(tmp_path: Path) -> None:
