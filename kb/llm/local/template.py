@@ -60,7 +60,7 @@ class ChatTemplate:
         values: dict[str, Any] = dict(self._known)
         if effort:
             values["reasoning_effort"] = effort
-        masked = [self._mask(dict(message)) for message in messages]
+        masked = [self._mask(dict(message)) for message in _merged(messages)]
         try:
             return self._template.render(messages=masked, add_generation_prompt=ask, **values)
         except jinja2.TemplateError as error:
@@ -76,6 +76,15 @@ class ChatTemplate:
         if isinstance(value, Sequence):
             return [self._mask(part) for part in value]
         return value
+
+
+def _merged(messages: Sequence[Message]) -> list[Message]:
+    """Leading system and developer messages as one: gpt-oss's template reads the first and drops the others."""
+    count = next((at for at, m in enumerate(messages) if m.get("role") not in SYSTEM_ROLES), len(messages))
+    if count < 2:
+        return list(messages)
+    text = "\n\n".join(str(message["content"]) for message in messages[:count])
+    return [{**messages[0], "content": text}, *messages[count:]]
 
 
 def _source(texts: Mapping[str, str]) -> str | None:

@@ -73,6 +73,18 @@ def test_the_system_prompt_is_the_beginning_of_the_whole_prompt() -> None:
     assert template().system_tokens(messages[1:], effort="high") == []
 
 
+def test_no_leading_instruction_is_lost() -> None:
+    first_only = (
+        "{{ messages[0].content }}|{% for m in messages[1:] if m.role == 'user' %}{{ m.content }}{% endfor %}"
+    )
+    messages = [
+        {"role": "system", "content": "A"},
+        {"role": "developer", "content": "B"},
+        {"role": "user", "content": "C"},
+    ]
+    assert TOKENIZER.decode(template(first_only).tokens(messages, effort=None)) == "A\n\nB|C"
+
+
 def test_the_template_may_refuse_and_may_not_look_around() -> None:
     with pytest.raises(Invalid, match="no tools here"):
         template().tokens([{"role": "tool", "content": "x"}], effort=None)
