@@ -17,7 +17,7 @@ def quantise(f: Fn, halves: list[Value], record: Value) -> None:
     """Write the record of 32 floats (two vectors of 16)."""
     b = f.b
     sizes = [f.math("fabs", half) for half in halves]
-    largest = f.largest(f.math("maxnum", sizes[0], sizes[1]))
+    largest = f.largest(f.larger(sizes[0], sizes[1]))
     is_zero = b.fcmp_ordered("<", largest, ir.Constant(F32, 1e-30))
     safe = b.select(is_zero, ir.Constant(F32, 1.0), largest)
     inverse = b.select(is_zero, ir.Constant(F32, 0.0), b.fdiv(ir.Constant(F32, 127.0), safe))

@@ -7,6 +7,9 @@ any length needs the same scratch. A result does not depend on which other token
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from itertools import product
+
 from llvmlite import ir
 
 from kb.llm.local.kernels.activations import RECORD, quantise
@@ -14,6 +17,16 @@ from kb.llm.local.kernels.emit import F16, F32, I32, I64, LANES, PTR, STEP, VF, 
 from kb.llm.local.types import PAGE
 
 _NONE = float.fromhex("-0x1.c363ccp+127")  # score of a position out of reach: about -3e38
+
+
+@dataclass(frozen=True)
+class State:
+    """Stack slots of the running softmax: float32 arrays over a group's query heads, padded to whole vectors."""
+
+    largest: Value
+    before: Value
+    rescale: Value
+    lanes: int
 
 
 def emit(module: ir.Module, *, heads: int, kv_heads: int, head_dim: int, dtype: str) -> None:
@@ -97,7 +110,11 @@ def _attend(module: ir.Module, heads: int, kv_heads: int, dim: int, dtype: str) 
     out, records = f.arg(8, PTR), f.arg(9, PTR)
     scores = f.slot(ir.ArrayType(F32, group * PAGE), align=64)
     sums = f.slot(ir.ArrayType(F32, group * dim), align=64)
-    state = f.slot(ir.ArrayType(F32, 3 * group), align=64)  # largest, total, rescale: of each query head
+    lanes = -(-group // LANES) * LANES
+    # of each query head: largest score so far, the one before, what earlier sums are to be multiplied by
+    largest, before, rescale = (f.slot(ir.ArrayType(F32, lanes), align=64) for _ in range(3))
+    state = State(largest, before, rescale, lanes)
+    totals = f.slot(ir.ArrayType(F32, group * LANES), align=64)  # lane by lane: summed up once, at the end
     with f.work(b.mul(tokens, f.i64(kv_heads))) as item:
         token, head = b.sdiv(item, f.i64(kv_heads)), b.srem(item, f.i64(kv_heads))
         query = f.at(qkv, (token, 4 * dim * (heads + 2 * kv_heads)), (head, 4 * dim * group))
@@ -105,10 +122,12 @@ def _attend(module: ir.Module, heads: int, kv_heads: int, dim: int, dtype: str) 
         low = b.add(b.sub(position, window), f.i64(1))
         bounded = b.and_(b.icmp_signed(">", window, f.i64(0)), b.icmp_signed(">", low, f.i64(0)))
         low = b.select(bounded, low, f.i64(0))
+        for start in range(0, lanes, LANES):
+            f.store(f.vf(0.0), state.largest, 4 * start, align=64)
         with f.loop(0, group) as g:
-            sink = f.load(F32, sinks, (head, 4 * group), (g, 4), align=4)
-            f.store(sink, state, (g, 12), align=4)
-            f.store(ir.Constant(F32, 1.0), state, (g, 12), 4, align=4)
+            f.store(f.load(F32, sinks, (head, 4 * group), (g, 4), align=4), state.largest, (g, 4), align=4)
+            f.store(f.vf(0.0), totals, (g, 4 * LANES), align=64)
+            f.store(ir.Constant(F32, 1.0), totals, (g, 4 * LANES), align=4)
         for start in range(0, group * dim, LANES):
             f.store(f.vf(0.0), sums, 4 * start, align=64)
         with f.loop(b.ashr(low, f.i64(5)), b.add(b.ashr(position, f.i64(5)), f.i64(1))) as number:
@@ -117,7 +136,7 @@ def _attend(module: ir.Module, heads: int, kv_heads: int, dim: int, dtype: str) 
             reach = b.sub(low, start), b.sub(position, start)
             page_keys = f.at(keys, page, (head, dim * PAGE * size))
             _scores(f, query, page_keys, scores, group, dim, kind)
-            _softmax(f, scores, state, group, reach)
+            _softmax(f, scores, state, totals, group, reach)
             _values(
                 f,
                 f.at(values, page, (head, dim * PAGE * size)),
@@ -130,7 +149,7 @@ def _attend(module: ir.Module, heads: int, kv_heads: int, dim: int, dtype: str) 
             )
         blocks = b.mul(b.add(b.mul(token, f.i64(kv_heads)), head), f.i64(group * dim // 32))
         with f.loop(0, group) as g:
-            total = f.splat(f.load(F32, state, (g, 12), 4, align=4))
+            total = f.splat(f.total(f.load(VF, totals, (g, 4 * LANES), align=64)))
             for half in range(0, dim, 32):
                 parts = [f.load(VF, sums, (g, 4 * dim), 4 * (half + s), align=64) for s in (0, LANES)]
                 parts = [b.fdiv(part, total) for part in parts]
@@ -164,28 +183,35 @@ def _scores(f: Fn, query: Value, keys: Value, scores: Value, group: int, dim: in
             f.store(f.get(total, VF), scores, 4 * PAGE * g + 64 * half, align=64)
 
 
-def _softmax(f: Fn, scores: Value, state: Value, group: int, reach: tuple[Value, Value]) -> None:
-    """Scores to shares of the running total; rescale holds what earlier shares are to be multiplied by."""
+def _softmax(
+    f: Fn, scores: Value, state: State, totals: Value, group: int, reach: tuple[Value, Value]
+) -> None:
+    """Scores to shares of the running totals, which are brought to the new largest scores."""
     b = f.b
     low, high = (f.splat(b.trunc(bound, I32)) for bound in reach)
+    inside = []
+    for half in range(2):
+        lanes = ir.Constant(VI, [LANES * half + i for i in range(LANES)])
+        inside.append(b.and_(b.icmp_signed(">=", lanes, low), b.icmp_signed("<=", lanes, high)))
+    for start in range(0, state.lanes, LANES):
+        f.store(f.load(VF, state.largest, 4 * start, align=64), state.before, 4 * start, align=64)
     with f.loop(0, group) as g:
-        halves = []
+        halves = [f.load(VF, scores, (g, 4 * PAGE), 64 * half, align=64) for half in range(2)]
+        halves = [b.select(inside[half], halves[half], f.vf(_NONE)) for half in range(2)]
+        largest = f.largest(f.larger(halves[0], halves[1]))
+        largest = f.larger(f.load(F32, state.before, (g, 4), align=4), largest)
+        f.store(largest, state.largest, (g, 4), align=4)
         for half in range(2):
-            lanes = ir.Constant(VI, [LANES * half + i for i in range(LANES)])
-            inside = b.and_(b.icmp_signed(">=", lanes, low), b.icmp_signed("<=", lanes, high))
-            value = f.load(VF, scores, (g, 4 * PAGE), 64 * half, align=64)
-            halves.append(b.select(inside, value, f.vf(_NONE)))
-        before = f.load(F32, state, (g, 12), align=4)
-        largest = f.math("maxnum", before, f.largest(f.math("maxnum", halves[0], halves[1])))
-        top = f.splat(largest)
-        shares = [f.exp(b.fsub(half, top)) for half in halves]
-        for half in range(2):
-            f.store(shares[half], scores, (g, 4 * PAGE), 64 * half, align=64)
-        rescale = b.extract_element(f.exp(b.fsub(f.splat(before), top)), ir.Constant(I32, 0))
-        total = f.load(F32, state, (g, 12), 4, align=4)
-        total = f.fma(total, rescale, f.total(b.fadd(shares[0], shares[1])))
-        for i, value in enumerate((largest, total, rescale)):
-            f.store(value, state, (g, 12), 4 * i, align=4)
+            shares = f.exp(b.fsub(halves[half], f.splat(largest)))
+            f.store(shares, scores, (g, 4 * PAGE), 64 * half, align=64)
+    for start in range(0, state.lanes, LANES):
+        before, largest = (f.load(VF, part, 4 * start, align=64) for part in (state.before, state.largest))
+        f.store(f.exp(b.fsub(before, largest)), state.rescale, 4 * start, align=64)
+    with f.loop(0, group) as g:
+        parts = [f.load(VF, scores, (g, 4 * PAGE), 64 * half, align=64) for half in range(2)]
+        rescale = f.splat(f.load(F32, state.rescale, (g, 4), align=4))
+        total = f.load(VF, totals, (g, 4 * LANES), align=64)
+        f.store(f.fma(total, rescale, b.fadd(*parts)), totals, (g, 4 * LANES), align=64)
 
 
 def _values(
@@ -193,7 +219,7 @@ def _values(
     values: Value,
     shares: Value,
     sums: Value,
-    state: Value,
+    state: State,
     shape: tuple[int, int],
     kind: ir.Type,
     reach: tuple[Value, Value],
@@ -205,23 +231,22 @@ def _values(
     first = b.select(b.icmp_signed(">", reach[0], f.i64(0)), reach[0], f.i64(0))
     end = b.add(reach[1], f.i64(1))
     end = b.select(b.icmp_signed("<", end, f.i64(PAGE)), end, f.i64(PAGE))
-    together = max(1, 16 // (dim // LANES))
-    for lead in range(0, group, together):
-        heads = range(lead, min(lead + together, group))
+    for lead, begin in product(range(0, group, 8), range(0, dim, 2 * LANES)):
+        heads = range(lead, min(lead + 8, group))
+        starts = range(begin, min(begin + 2 * LANES, dim), LANES)
         slots = {}
         for g in heads:
-            rescale = f.splat(f.load(F32, state, 12 * g + 8, align=4))
-            for start in range(0, dim, LANES):
+            rescale = f.splat(f.load(F32, state.rescale, 4 * g, align=4))
+            for start in starts:
                 before = f.load(VF, sums, 4 * (g * dim + start), align=64)
                 slots[g, start] = f.slot(VF, b.fmul(before, rescale))
         with f.loop(first, end) as j:
             row = [
-                _widen(f, f.load(kind, values, (j, dim * size), size * start, align=size))
-                for start in range(0, dim, LANES)
+                _widen(f, f.load(kind, values, (j, dim * size), size * start, align=size)) for start in starts
             ]
             for g in heads:
                 share = f.splat(f.load(F32, shares, (j, 4), 4 * PAGE * g, align=4))
-                for i, start in enumerate(range(0, dim, LANES)):
-                    f.set(slots[g, start], f.fma(row[i], share, f.get(slots[g, start], VF)))
+                for part, start in zip(row, starts, strict=True):
+                    f.set(slots[g, start], f.fma(part, share, f.get(slots[g, start], VF)))
         for (g, start), slot in slots.items():
             f.store(f.get(slot, VF), sums, 4 * (g * dim + start), align=64)
