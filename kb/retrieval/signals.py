@@ -14,10 +14,11 @@ def signals(hits: Hits, passages: Sequence[Passage]) -> dict[str, float]:
     """All between 0 and 1; an empty result gives zeros.
 
     cosine: of the nearest chunk. margin: how far it stands above the tenth. covers: share of the question
-    in scripts the encoder knows. said: share (by idf) of the question's terms in the best passage. agree: whether both legs put the same chunk first. lexical: BM25 of the best chunk
+    in scripts the encoder knows. said, said_all: share (by idf) of the question's terms in the best passage,
+    in the first three. agree: whether both legs put the same chunk first. lexical: BM25 of the best chunk
     as a share of what a chunk holding every term once would score, about.
     """
-    found = {"cosine": 0.0, "margin": 0.0, "covers": hits.covers, "said": 0.0, "agree": 0.0}
+    found = {"cosine": 0.0, "margin": 0.0, "covers": hits.covers, "said": 0.0, "said_all": 0.0, "agree": 0.0}
     found["lexical"] = 0.0
     if not len(hits.ids) or not passages:
         return found
@@ -25,7 +26,7 @@ def signals(hits: Hits, passages: Sequence[Passage]) -> dict[str, float]:
     if len(cosines):
         found["cosine"] = max(0.0, float(cosines[0]))
         found["margin"] = float(cosines[0] - cosines[min(9, len(cosines) - 1)])
-    found["said"] = coverage(hits, passages[0])
+    found["said"], found["said_all"] = coverage(hits, passages[:3])
     found["agree"] = float(np.any((hits.dense_rank == 1) & (hits.lexical_rank == 1)))
     total = sum(hits.weights.values())
     if total:
@@ -33,10 +34,14 @@ def signals(hits: Hits, passages: Sequence[Passage]) -> dict[str, float]:
     return found
 
 
-def coverage(hits: Hits, passage: Passage) -> float:
-    """Share of the question's terms, by idf, that the passage holds in text, title or heading."""
+def coverage(hits: Hits, passages: Sequence[Passage]) -> tuple[float, float]:
+    """Share of the question's terms, by idf, that the first passage, and all of them, hold in text, title or heading."""
     total = sum(hits.weights.values())
     if not total:
-        return 0.0
-    held = hits.weights.keys() & terms(f"{passage.title}\n{passage.heading}\n{passage.text}")
-    return sum(hits.weights[term] for term in held) / total
+        return 0.0, 0.0
+    held: list[set[str]] = [
+        hits.weights.keys() & terms(f"{passage.title}\n{passage.heading}\n{passage.text}")
+        for passage in passages
+    ]
+    every = set().union(*held)
+    return sum(hits.weights[t] for t in held[0]) / total, sum(hits.weights[t] for t in every) / total
