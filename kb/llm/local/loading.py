@@ -5,17 +5,19 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from kb.llm.local.cache import CachedStore
 from kb.llm.local.config import ModelConfig
 from kb.llm.local.errors import ModelError
+from kb.llm.local.kernels.build import kernels
 from kb.llm.local.kv import KVCache
 from kb.llm.local.model import Model
 from kb.llm.local.prefix import PagePool
 from kb.llm.local.prefix_disk import PrefixDisk
 from kb.llm.local.scheduler import Limits, Scheduler
-from kb.llm.local.service import Service
+from kb.llm.local.service import Service, tokenizer_of
 from kb.llm.local.settings import LocalModelSettings, parse_size
 from kb.llm.local.state import State
 from kb.llm.local.store import SUFFIX, Store
@@ -27,10 +29,14 @@ LEAST_PAGES = 8
 
 def load_service(file: Path, exact: bool, settings: LocalModelSettings, state: State) -> Callable[[], None]:
     """Load and put into `state`. Returns what closes it all. Raises ModelError, BadModel, CorruptShard."""
-    store = CachedStore(file, settings.weight_bytes())
+    with Store(file) as packed:
+        config, texts = ModelConfig.from_json(packed.config), dict(packed.meta)
+    with ThreadPoolExecutor(1) as ahead:  # compiles and parses while the disk is read
+        ahead.submit(kernels, config, None, "f32" if exact else "f16")  # kept there for Model to find
+        parsed = ahead.submit(tokenizer_of, texts, file.name)
+        store = CachedStore(file, settings.weight_bytes())
     model: Model | None = None
     try:
-        config = ModelConfig.from_json(store.config)
         model = Model(
             config,
             store,
@@ -43,7 +49,9 @@ def load_service(file: Path, exact: bool, settings: LocalModelSettings, state: S
         disk = PrefixDisk(file.with_name(file.name + ".prefixes"), _stamp(file, model), model.kv)
         disk.load(pool)
         scheduler = Scheduler(model, Limits(context=settings.context), pool, disk)
-        service = Service(file.name.removesuffix(SUFFIX), store.texts, scheduler, config.vocab_size)
+        service = Service(
+            file.name.removesuffix(SUFFIX), texts, scheduler, config.vocab_size, parsed.result()
+        )
     except BaseException:
         if model is not None:
             model.close()

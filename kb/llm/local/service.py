@@ -19,11 +19,16 @@ _MOST_CHARACTERS = 64  # in one token, on average over a prompt
 class Service:
     """What the HTTP side sees of a model. texts: config.json, tokenizer.json … as packed."""
 
-    def __init__(self, name: str, texts: Mapping[str, str], scheduler: Scheduler, vocab_size: int) -> None:
-        if "tokenizer.json" not in texts:
-            raise BadModel(f"{name} was packed without tokenizer.json. Pack it again: kb model pack DIR")
+    def __init__(
+        self,
+        name: str,
+        texts: Mapping[str, str],
+        scheduler: Scheduler,
+        vocab_size: int,
+        tokenizer: Tokenizer | None = None,
+    ) -> None:
         self.name = name
-        self.tokenizer = Tokenizer(texts["tokenizer.json"])
+        self.tokenizer = tokenizer or tokenizer_of(texts, name)
         self.template = ChatTemplate(texts, self.tokenizer)
         self.harmony = Harmony(self.tokenizer)
         self.scheduler = scheduler
@@ -67,6 +72,13 @@ class Service:
             (place for place, (a, b) in enumerate(zip(prompt, system, strict=False)) if a != b),
             min(len(prompt), len(system)),
         )
+
+
+def tokenizer_of(texts: Mapping[str, str], name: str) -> Tokenizer:
+    """The tokenizer packed with a model."""
+    if "tokenizer.json" not in texts:
+        raise BadModel(f"{name} was packed without tokenizer.json. Pack it again: kb model pack DIR")
+    return Tokenizer(texts["tokenizer.json"])
 
 
 def _stop_ids(texts: Mapping[str, str]) -> set[int]:
