@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -80,6 +81,7 @@ class Index:
         self._state: State | None = None
         self._work: snapshots.Workplace | None = None
         self._saving: threading.Thread | None = None
+        self._beside = ThreadPoolExecutor(4, "kb-words")
 
     def search(
         self, question: str, collection_ids: frozenset[int], filters: Filters | None = None, k: int = 50
@@ -89,6 +91,9 @@ class Index:
         state = self.refresh()
         allowed = Allowed(collection_ids, filters or Filters())
         refreshed = time.perf_counter()
+        words = terms(question)
+        # words need no vector: they are searched while the question is encoded
+        by_word = self._beside.submit(state.lexical.search, words, allowed, k)
         vector = self._encoder.encode_question(question)
         encoded = time.perf_counter()
         with self._lock:
@@ -96,8 +101,7 @@ class Index:
             near, _ = state.vectors.search(vector, mask, k)
             near_ids = state.rows.ids[near]
         searched = time.perf_counter()
-        words = terms(question)
-        word_ids, scores = state.lexical.search(words, allowed, k)
+        word_ids, scores = by_word.result()
         # each leg also scores what only the other found, so that they can be mixed
         rest = np.setdiff1d(near_ids, word_ids)
         rest_ids, rest_scores = state.lexical.search(words, allowed, len(rest), among=rest.tolist())
@@ -208,6 +212,7 @@ class Index:
         """Wait for a snapshot being written and give the working directory up."""
         if self._saving is not None:
             self._saving.join()
+        self._beside.shutdown()
         with self._lock:
             self._state = None
             if self._work is not None:
