@@ -62,8 +62,9 @@ def trial(kills: int, documents: int, draw: random.Random, state: Path, env: dic
                     acknowledged.update(taken(importer))
                 batch += 1
                 importer = add(folder, batch, documents, draw, env)
-            time.sleep(draw.uniform(0.05, 1.5))
             victim = draw.choice(("worker", "web", "supervisor"))
+            running(up)  # killing what has not started yet proves nothing
+            time.sleep(draw.uniform(0.0, 2.0))
             process = up if victim == "supervisor" else child(up, victim)
             if process is None:
                 continue
@@ -131,6 +132,13 @@ def child(up: subprocess.Popen[bytes], name: str) -> psutil.Process | None:
     return None
 
 
+def running(up: subprocess.Popen[bytes], patience_s: float = 60) -> None:
+    """Until the supervisor has both its children up."""
+    deadline = time.monotonic() + patience_s
+    while not (child(up, "worker") and child(up, "web")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+
+
 def gone(process: psutil.Process) -> bool:
     try:
         process.wait(10)
@@ -150,7 +158,7 @@ def add(
         (here / f"{batch}-{number}.md").write_text(
             f"# Note {batch}-{number}\n\nNumber {draw.random()}. {text}.\n"
         )
-    out = open(here / "added.json", "w+")
+    out = open(folder.parent / f"added{batch}.json", "w+")
     process = subprocess.Popen(
         [*KB, "add", str(here), "--json"], env=env, stdout=out, stderr=subprocess.DEVNULL, text=True
     )
