@@ -20,9 +20,10 @@ class Stops:
         if not self._stops:
             return text
         self._held += text
-        found = [(at, stop) for stop in self._stops if (at := self._held.find(stop)) >= 0]
+        # the one that is complete first, so that it does not matter how the text is cut
+        found = [(at + len(stop), at, stop) for stop in self._stops if (at := self._held.find(stop)) >= 0]
         if found:
-            at, self.hit = min(found)
+            _, at, self.hit = min(found)
             shown, self._held = self._held[:at], ""
             return shown
         keep = max(self._begun(stop) for stop in self._stops)

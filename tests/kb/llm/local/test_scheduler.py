@@ -111,14 +111,12 @@ def test_texts_join_and_leave_between_tokens_and_say_what_they_say_alone(make: M
 def test_a_long_prompt_does_not_freeze_a_short_text(make: Make) -> None:
     engine = speaking.PagedEngine()
     scheduler = make(engine)
-    short = ask(prompt(3, 1), 200)
-    scheduler.submit([short])
-    short.events.get(timeout=10)
-    long = ask(prompt(1500, 2), 2)
-    scheduler.submit([long])
+    short, long = ask(prompt(3, 1), 200), ask(prompt(1500, 2), 2)
+    scheduler.submit([short, long])
     assert read(long)[0] == expected(long.request.prompt, 2)
-    read(short)
-    reading = [lengths for lengths in engine.batches if max(lengths) > 1 and len(lengths) > 1]
+    assert read(short)[0] == expected(short.request.prompt, 200)
+    assert engine.batches[0] == [3, 61]
+    reading = [lengths for lengths in engine.batches[1:] if max(lengths) > 1]
     assert len(reading) > 10, "the prompt came in parts"
     assert all(lengths[0] == 1 and sum(lengths) <= 65 for lengths in reading), (
         "the writer goes first, each time"
