@@ -15,6 +15,8 @@ from kb.errors import KbError
 class ModelError(KbError):
     """Anything the local engine reports to people."""
 
+    slug, title = "local-model", "The local model cannot be used"
+
 
 class BadModel(ModelError):
     """The file or folder is not a model this engine can run."""

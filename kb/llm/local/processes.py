@@ -21,7 +21,18 @@ def model(settings: Settings) -> Process | None:
             missing="no language model: answers quote the documents. What this machine could run: kb model plan",
         )
     port = settings.model_port or _free_port()
-    argv = (sys.executable, "-m", "kb.cli", "model", "serve", str(file), "--host", "127.0.0.1", "--port", str(port))
+    argv = (
+        sys.executable,
+        "-m",
+        "kb.cli",
+        "model",
+        "serve",
+        str(file),
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(port),
+    )
     return Process("model", argv, exports={"KB_LLM_URL": f"http://127.0.0.1:{port}/v1"}, log=True)
 
 

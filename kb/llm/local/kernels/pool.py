@@ -15,6 +15,10 @@ from kb.llm.local.kernels.build import Kernels
 
 ARGUMENTS = 16  # int64s of a step's arguments
 
+# The caller wakes the threads, then publishes the job. On a crowded machine it may be held up in between for longer
+# than they are patient; they would sleep for good, the caller waiting for them. So a sleeper looks for itself.
+LOOK_AGAIN_S = 0.02
+
 Ints = NDArray[np.int64]
 
 
@@ -84,8 +88,11 @@ class Pool:
         done = self._done[number].ctypes.data
         event = self._wake[number]
         while True:
-            event.wait()
-            event.clear()
+            woken = event.wait(LOOK_AGAIN_S)
             if self._closed:
                 return
+            if woken:
+                event.clear()
+            elif self._control[run.JOB // 8] <= self._done[number, 0]:
+                continue
             self._serve(self._address, done)
