@@ -42,7 +42,8 @@ class Settings(BaseSettings):
         description="Sentence encoder: the bundled name, a directory, or a hub repository.",
     )
     encoder_precision: Literal["auto", "int8", "bf16", "fp32"] = Field(
-        "auto", description="Arithmetic of embedding; auto: the fastest that this processor does as well as fp32."
+        "auto",
+        description="Arithmetic of embedding; auto: the fastest that this processor does as well as fp32.",
     )
     encoder_threads: int = Field(0, ge=0, description="Threads for embedding; 0 means one per core.")
     tika_url: str = Field("", description="A running Tika server; empty means kb starts its own.")
