@@ -5,9 +5,8 @@ from __future__ import annotations
 import threading
 import time
 
-from tests.kb.llm.local.test_kernels import Built, _activations, _released
-
 from kb.llm.local.kernels.compile import paths
+from tests.kb.llm.local.test_kernels import Built, _activations, _released
 
 
 def test_a_job_published_after_the_threads_lost_patience_is_still_run() -> None:
