@@ -123,7 +123,7 @@ def test_first_five_minutes(site: Site, chromium: Any, tmp_path: Path, width: in
         files.append(tmp_path / name)
         files[-1].write_text(text)
     page.set_input_files("#files", files)
-    page.wait_for_selector("#uploads-sum:has-text('2 sent')")
+    page.wait_for_selector("#uploads-sum:text-is('2 sent')")
     while site.kb.jobs.pending().get("queued"):
         site.work()
     page.wait_for_selector("#upload-list .tag.good:has-text('Ready')")

@@ -83,9 +83,9 @@ function gone(id) {
 
 async function watch() {
   const ids = [...watched].slice(0, 100);
-  if (ids.length && !document.hidden) {
+  if (ids.length) {
     try {
-      const { data } = await call("GET", `/documents/states?ids=${ids.map(encodeURIComponent).join(",")}`);
+      const { data } = await call("GET", `/documents/states?ids=${ids.map(encodeURIComponent).join(",")}`, undefined, 15000);
       const found = new Set(data.map((document) => document.id));
       data.forEach(show);
       ids.filter((id) => !found.has(id)).forEach(gone);

@@ -49,9 +49,9 @@ export async function problemOf(response) {
   return new Problem(found, response.status);
 }
 
-/** A JSON call to the server; throws a Problem when it is refused. */
-export async function call(method, path, body) {
-  const options = { method, headers: { Accept: "application/json" } };
+/** A JSON call to the server; throws a Problem when it is refused, or when it takes longer than `patienceMs`. */
+export async function call(method, path, body, patienceMs = 120000) {
+  const options = { method, headers: { Accept: "application/json" }, signal: AbortSignal.timeout(patienceMs) };
   if (body !== undefined) {
     options.headers["Content-Type"] = "application/json";
     options.body = JSON.stringify(body);
