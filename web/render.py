@@ -22,6 +22,7 @@ TAGS = {
     "h3", "h4", "h5", "h6", "table", "thead", "tbody", "tr", "th", "td", "a", "sup",
 }  # fmt: skip
 ATTRIBUTES = {"a": {"href", "class", "data-n", "title"}, "ol": {"start"}, "sup": set[str]()}
+_HEADING_SIGNS = re.compile(r"(^|\s)#{1,6} +", re.MULTILINE)
 _MARK = re.compile(r"\[(\d{1,3})\]")
 _OURS = re.compile(r"#|/(?:documents|faq)(?:/|[?#])[A-Za-z0-9_.%?&=#-]+")
 
@@ -37,7 +38,10 @@ _quoted = MarkdownIt("zero", {"html": False, "breaks": True}).enable(["list", "b
 
 def answer_html(answer: Answer) -> str:
     """The answer's text as HTML with its citation marks as links."""
-    return to_html(answer.text, answer.citations, quoted=answer.tier == "extractive")
+    quoted = answer.tier == "extractive"
+    # stored text marks its headings with "#"; the quotation itself keeps them
+    text = _HEADING_SIGNS.sub(r"\1", answer.text) if quoted else answer.text
+    return to_html(text, answer.citations, quoted=quoted)
 
 
 def to_html(text: str, citations: Sequence[Citation] = (), *, quoted: bool = False) -> str:
