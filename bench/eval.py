@@ -13,7 +13,7 @@ import json
 import sys
 from pathlib import Path
 
-import ingest.pipeline
+from ingest import ingestor
 from kb.app import build
 from kb.ops.evaluate import Result, evaluate
 from kb.settings import Settings
@@ -60,9 +60,7 @@ def main() -> None:
     ]
     print(f"{'':28}" + "".join(f"{head:>8}" for head in heads), flush=True)
     for directory in chosen:
-        result = evaluate(
-            directory, build, ingest.pipeline, settings=Settings(), ask=args.ask, limit=args.limit
-        )
+        result = evaluate(directory, build, ingestor, settings=Settings(), ask=args.ask, limit=args.limit)
         print(row(result), flush=True)
         if args.out:
             args.out.mkdir(parents=True, exist_ok=True)

@@ -18,7 +18,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-import ingest.pipeline as ingestor
+from ingest import ingestor
 from kb.answer.extract import Reading, read
 from kb.answer.followup import standalone
 from kb.app import Kb, build

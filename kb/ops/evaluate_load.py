@@ -24,7 +24,7 @@ Progress = Callable[[int, int], None]
 
 
 class Ingestor(Protocol):
-    """The steps of ingestion (the module ingest.pipeline; kb itself knows no ingestion)."""
+    """The steps of ingestion (entry point `kb.ingestors`; kb itself knows no ingestion)."""
 
     def parse(self, path: Path, filename: str, settings: Settings, tika: None) -> Any:
         """Read a file that needs no Tika."""
@@ -34,6 +34,9 @@ class Ingestor(Protocol):
 
     def finished(self, prepared: Any, embeddings: Any) -> Parsed:
         """What is published."""
+
+    def drain(self, kb: Any) -> None:
+        """Read everything that is queued, Tika and all, until nothing is left."""
 
 
 def collection_of(row: Mapping[str, Any]) -> str:
@@ -46,6 +49,9 @@ def load(
     kb: Any, labelled: LabelledSet, ingestor: Ingestor, progress: Progress | None = None
 ) -> dict[str, str]:
     """Fill an empty knowledge base. Returns FAQ ids → the set's ids (documents keep theirs as external ids)."""
+    if labelled.files is not None:
+        _load_files(kb, labelled.files, ingestor)
+        return {}
     for name in sorted({collection_of(row) for row in labelled.corpus}):
         kb.collections.create(SYSTEM, name, name, "internal")
     if labelled.is_faq:
@@ -56,6 +62,22 @@ def load(
         if progress:
             progress(min(start + TOGETHER, total), total)
     return {}
+
+
+def _load_files(kb: Any, folder: Path, ingestor: Ingestor) -> None:
+    name = collection_of({})
+    kb.collections.create(SYSTEM, name, name, "internal")
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        with path.open("rb") as stream:
+            kb.documents.add(
+                SYSTEM,
+                name,
+                stream,
+                path.name,
+                external_id=path.relative_to(folder).as_posix(),
+                source="eval",
+            )
+    ingestor.drain(kb)
 
 
 def _load_faq(kb: Any, labelled: LabelledSet) -> dict[str, str]:

@@ -16,16 +16,20 @@ ALL_NEEDED = ("multihop_", "multidoc_", "rgb_int")  # sets in which every gold d
 
 @dataclass(frozen=True)
 class LabelledSet:
-    """corpus: id, title, text (+ question, variants, answers for FAQ entries); queries: id, text, doc_ids, answerable."""
+    """corpus: id, title, text (+ question, variants, answers for FAQ entries); queries: id, text, doc_ids, answerable.
+
+    files: a folder of documents instead of a corpus; their paths below it are the ids in `doc_ids`.
+    """
 
     name: str
     corpus: tuple[Mapping[str, Any], ...]
     queries: tuple[Mapping[str, Any], ...]
+    files: Path | None = None
 
     @property
     def is_faq(self) -> bool:
         """Whether the entries are questions with answers."""
-        return all(row.get("question") for row in self.corpus)
+        return self.files is None and all(row.get("question") for row in self.corpus)
 
     @property
     def all_needed(self) -> bool:
@@ -36,8 +40,12 @@ class LabelledSet:
 def read_set(directory: Path) -> LabelledSet:
     """Read `corpus.jsonl[.gz]` (`corpus_masked` where there is one) and `queries.jsonl[.gz]`.
 
+    A folder with `documents/` and `questions.jsonl`, as data/sample is, is a set of files.
     Raises Invalid, naming the file, for what does not fit the schema.
     """
+    if (directory / "documents").is_dir() and (directory / "questions.jsonl").is_file():
+        asked = tuple(_rows(directory / "questions.jsonl", ("id", "text")))
+        return LabelledSet(directory.resolve().name, (), asked, directory / "documents")
     masked = _find(directory, "corpus_masked", required=False)
     corpus = tuple(_rows(masked or _find(directory, "corpus"), ("id", "text")))
     queries = tuple(_rows(_find(directory, "queries"), ("id", "text")))

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-import ingest.pipeline
+from ingest import ingestor
 from kb.app import build
 from kb.errors import Invalid
 from kb.ops.evaluate import evaluate
@@ -79,9 +79,7 @@ def documents_set(tmp_path: Path) -> Path:
 def test_documents_go_in_and_questions_come_out_right(
     documents_set: Path, settings: Settings, tmp_path: Path
 ) -> None:
-    result = evaluate(
-        documents_set, build, ingest.pipeline, settings=settings, overrides={"encoder": FakeEncoder()}
-    )
+    result = evaluate(documents_set, build, ingestor, settings=settings, overrides={"encoder": FakeEncoder()})
     assert result.figures["R@1"] == 1.0
     assert result.figures["contains"] == 1.0
     assert result.legs["dense"]["questions"] == result.legs["lexical"]["questions"] == 5
@@ -97,9 +95,7 @@ def test_documents_go_in_and_questions_come_out_right(
 def test_the_run_is_what_the_scorer_reads(documents_set: Path, settings: Settings, tmp_path: Path) -> None:
     if not SCORE.is_file():
         pytest.skip("../shared/eval/score.py is not here")
-    result = evaluate(
-        documents_set, build, ingest.pipeline, settings=settings, overrides={"encoder": FakeEncoder()}
-    )
+    result = evaluate(documents_set, build, ingestor, settings=settings, overrides={"encoder": FakeEncoder()})
     run = tmp_path / "run.jsonl"
     run.write_text("\n".join(json.dumps(line) for line in result.lines))
     done = subprocess.run(
@@ -143,7 +139,7 @@ def test_faq_entries_are_matched_each_in_its_shop(settings: Settings, tmp_path: 
         ],
     )
     result = evaluate(
-        directory, build, ingest.pipeline, settings=settings, overrides={"encoder": FakeEncoder()}, ask=False
+        directory, build, ingestor, settings=settings, overrides={"encoder": FakeEncoder()}, ask=False
     )
     assert result.figures["R@1"] == 1.0
     assert [line["ranked"] for line in result.lines] == [["a1", "a2"], ["b1"]]
