@@ -172,7 +172,10 @@ class Asker:
         reading = extract.read(run.standalone, found.passages, encoder)
         covered = encoder is not None and encoder.covers(run.standalone) >= 0.5
         row = answerable.features(reading, found.passages, found.signals, covered=covered)
-        return reading, answerable.probability(row, covered=covered)
+        confidence = answerable.probability(row, covered=covered)
+        if answerable.strange_codes(run.standalone, found.passages):
+            confidence = min(confidence, answerable.STRANGE_CODE)
+        return reading, confidence
 
     def _request(self, run: Run, passages: Sequence[Passage]) -> Request:
         return Request(

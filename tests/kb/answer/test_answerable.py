@@ -6,7 +6,7 @@ import pytest
 
 from kb.answer import answerable, extract
 from tests.fakes import FakeEncoder
-from tests.fakes_answer import ALICE, HANDBOOK, FakeRetriever
+from tests.fakes_answer import ALICE, HANDBOOK, FakeRetriever, passage
 
 KNOWN = ["How many days of paid leave do employees get?", "Where are receipts for travel expenses uploaded?"]
 UNKNOWN = ["Who won the 1998 football world cup in Marseille?", "How tall is the Eiffel tower in metres?"]
@@ -36,3 +36,13 @@ def test_nothing_found_is_nothing_known() -> None:
 def test_the_weights_name_every_feature() -> None:
     for weights in (answerable.WEIGHTS, answerable.WEIGHTS_BLIND):
         assert set(weights) == {"bias", *answerable.FEATURES}
+
+
+def test_a_code_that_no_passage_holds_is_strange() -> None:
+    table = passage(1, "Errors", "Error E01: tank empty. Error E02: too hot. BG-310 is the brew group.")
+    assert answerable.strange_codes("What does error E14 mean?", [table]) == ["e14"]
+    assert answerable.strange_codes("What does error E02 mean?", [table]) == []
+    assert answerable.strange_codes("How much is the BG-310?", [table]) == []
+    assert answerable.strange_codes("How much is the BG-31?", [table]) == ["bg-31"]
+    assert answerable.strange_codes("What happened on the 3rd of May 2026 in the 90s?", [table]) == []
+    assert answerable.strange_codes("报错E14是什么意思？", [table]) == ["e14"]
