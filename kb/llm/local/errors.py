@@ -15,7 +15,7 @@ from kb.errors import KbError
 class ModelError(KbError):
     """Anything the local engine reports to people."""
 
-    slug, title = "local-model", "The local model cannot be used"
+    title = "The local model cannot be used"
 
 
 class BadModel(ModelError):
@@ -28,6 +28,8 @@ class CorruptShard(ModelError):
 
 class OutOfPages(ModelError):
     """No room in the key-value cache for now."""
+
+    status = 503
 
 
 class SourceError(ModelError):

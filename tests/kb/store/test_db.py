@@ -6,6 +6,7 @@ import fcntl
 import multiprocessing
 import os
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -132,6 +133,8 @@ def _work(url: str, notes: Path, locked: bool) -> None:
             session.merge(MetaRow(key="n", value=str(int(row.value if row else 0) + 1)))
             session.merge(MetaRow(key=f"filler {turn}", value="x" * 20_000))
             session.flush()
+            if not locked:
+                time.sleep(0.03)  # long enough for the others' checkpoints to meet it
             db.note("out")
         try:
             db.checkpoint()
