@@ -136,6 +136,8 @@ def _work(url: str, notes: Path, locked: bool) -> None:
             if not locked:
                 time.sleep(0.03)  # long enough for the others' checkpoints to meet it
             db.note("out")
+        if not locked:
+            time.sleep(0.15)  # another writer takes its turn
         try:
             db.checkpoint()
         except Busy:
