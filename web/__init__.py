@@ -11,8 +11,8 @@ from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 if TYPE_CHECKING:
-    from kb.access.local import LocalDoor
     from kb.app import Kb
+    from kb.local import LocalDoor
 
 __all__ = ["create_app"]
 

@@ -21,9 +21,9 @@ from urllib.parse import quote, urlsplit
 from flask import Flask, Response, current_app, g, redirect, request
 from werkzeug.exceptions import NotFound as NothingHere
 
-from kb.access.local import LocalDoor, opens
 from kb.access.principals import SYSTEM
 from kb.errors import Forbidden, RateLimited, Unauthenticated
+from kb.local import LocalDoor, opens
 from web.limits import Allowance, Buckets, Throttle, network
 
 if TYPE_CHECKING:

@@ -7,16 +7,18 @@ with an `error` event that says so, and the rest has GRACE_S to finish.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sys
+import threading
 from typing import Any
 
 from gunicorn.app.base import BaseApplication  # type: ignore[import-untyped]
 from gunicorn.workers.gthread import ThreadWorker  # type: ignore[import-untyped]
 
-from kb.access.local import open_door
-from kb.app import build
+from kb.app import Kb, build
 from kb.errors import KbError
+from kb.local import open_door
 from kb.settings import Settings
 from web import create_app, sse
 
@@ -72,11 +74,19 @@ class Server(BaseApplication):  # type: ignore[misc]
             door = open_door(self.settings.data, address(self.settings))
             app = create_app(kb, door)
             kb.index.refresh()  # encoder and indexes are loaded before the first question
+            threading.Thread(target=_warm, args=(kb,), name="warm", daemon=True).start()
         except KbError as error:
             print(f"kb serve: {error.detail}", file=sys.stderr, flush=True)
             raise SystemExit(1) from None
         print(f"kb is at {address(self.settings)}", flush=True)
         return app
+
+
+def _warm(kb: Kb) -> None:
+    """Compile both of the encoder's graphs, which the first question would wait for: most of a second."""
+    with contextlib.suppress(KbError):
+        kb.encoder.encode_question("the first question")
+        kb.encoder.encode_documents(["the first sentence that is read"])
 
 
 def address(settings: Settings) -> str:

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from kb.access.local import find_door
 from kb.errors import KbError, Unavailable
+from kb.local import find_door
 
 
 def state_directory() -> Path:
