@@ -28,6 +28,7 @@ QUOTES = 3
 CLOSE = 3.0  # log-odds by which a further sentence may be worse than the best
 STEPS = 600  # characters of instructions quoted at most
 _CJK_CHARACTER = re.compile(f"[{CJK}]")
+_ITEM = re.compile(r"[-*•] |\d{1,3}[.)、] ?")
 _OWN_MARK = re.compile(r"\[(\d{1,3})\]")
 _WORD = re.compile(rf"[{CJK}]|[^\W_{CJK}]+")
 SHORTEST = 8  # characters; less is a heading or a stray cell
@@ -227,9 +228,14 @@ def _touch(one: Quote, other: Quote, text: str) -> bool:
 
 def compose(quotes: Sequence[Quote]) -> str:
     """The quoted sentences with their marks. A document's own `[7]` becomes `(7)`: it names none of our passages."""
-    return "\n\n".join(
-        f"{_OWN_MARK.sub(_round, ' '.join(quote.text.split()))} [{quote.n}]" for quote in quotes
-    )
+    return "\n\n".join(f"{_OWN_MARK.sub(_round, _lines(quote.text))} [{quote.n}]" for quote in quotes)
+
+
+def _lines(text: str) -> str:
+    """Prose on one line, list items on lines of their own, headings left out where there is anything else."""
+    lines = [" ".join(line.split()) for line in text.splitlines() if line.strip()]
+    lines = [line for line in lines if not line.startswith("#")] or [line.lstrip("# ") for line in lines]
+    return "".join(("\n" if _ITEM.match(line) else " ") + line for line in lines).strip()
 
 
 def _round(mark: re.Match[str]) -> str:

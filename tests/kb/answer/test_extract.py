@@ -82,3 +82,11 @@ def test_repeats_are_quoted_once() -> None:
 def test_nothing_to_read() -> None:
     reading = extract.read("anything", ())
     assert reading.best is None and extract.choose(reading, ()) == () and extract.compose(()) == ""
+
+
+def test_quotations_keep_lists_and_leave_headings_out() -> None:
+    text = "## Travel\n\nAsk first.\nThen book:\n\n- trains: second class\n- planes: economy"
+    quote = extract.Quote(n=2, start=0, end=len(text), text=text, score=1.0, features={})
+    assert extract.compose([quote]) == "Ask first. Then book:\n- trains: second class\n- planes: economy [2]"
+    alone = extract.Quote(n=1, start=0, end=9, text="## Travel", score=1.0, features={})
+    assert extract.compose([alone]) == "Travel [1]"
