@@ -74,14 +74,12 @@ def kb() -> None:
 def main() -> None:
     """Run a command. 0 done, 1 failed with a message, 2 wrong usage; a traceback only with KB_DEBUG=1."""
     try:
-        kb(prog_name="kb", standalone_mode=False)
+        code = kb(prog_name="kb", standalone_mode=False)
     except click.exceptions.Abort:
         click.echo("Stopped.", err=True)
         sys.exit(1)
     except click.ClickException as error:
         error.show()
-        sys.exit(error.exit_code)
-    except click.exceptions.Exit as error:
         sys.exit(error.exit_code)
     except BrokenPipeError:
         sys.stderr.close()  # `kb list | head`: the reader has seen enough
@@ -90,6 +88,8 @@ def main() -> None:
         _fail(f"{error.title}: {error.detail}" if error.title not in error.detail else error.detail)
     except Exception as error:
         _fail(_describe(error))
+    else:  # outside its standalone mode click returns the status of Exit(1) instead of ending with it
+        sys.exit(code if isinstance(code, int) else 0)
 
 
 def _describe(error: Exception) -> str:

@@ -61,7 +61,7 @@ def key() -> None:
 @key.command("create")
 @click.argument("name")
 @click.option("--scopes", required=True, help=f"Comma-separated: {', '.join(SCOPES)}.")
-@click.option("--collections", help="Comma-separated names; all collections if not given.")
+@click.option("--collections", "--collection", help="Comma-separated names; all collections if not given.")
 @json_option
 def key_create(name: str, scopes: str, collections: str | None, as_json_: bool) -> None:
     """Create a key. It is shown once."""
