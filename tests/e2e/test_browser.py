@@ -178,6 +178,8 @@ def test_stopping_an_answer(site: Site, chromium: Any) -> None:
     page.fill("input[name=email]", "ada@example.com")
     page.fill("input[name=password]", PASSWORD)
     page.keyboard.press("Enter")
+    page.wait_for_selector("#question")
+    page.wait_for_load_state("load")  # the page's script listens only now
     page.fill("#question", "leave")
     page.keyboard.press("Enter")
     page.wait_for_selector(".answer .prose:has-text('Everybody has')")

@@ -133,11 +133,7 @@ def _work(url: str, notes: Path, locked: bool) -> None:
             session.merge(MetaRow(key="n", value=str(int(row.value if row else 0) + 1)))
             session.merge(MetaRow(key=f"filler {turn}", value="x" * 20_000))
             session.flush()
-            if not locked:
-                time.sleep(0.03)  # long enough for the others' checkpoints to meet it
             db.note("out")
-        if not locked:
-            time.sleep(0.15)  # another writer takes its turn
         try:
             db.checkpoint()
         except Busy:
@@ -145,15 +141,14 @@ def _work(url: str, notes: Path, locked: bool) -> None:
     os._exit(0)
 
 
-def _run_writers(db: Database, notes: Path, *, locked: bool, count: int) -> int:
+def _run_writers(db: Database, notes: Path, *, count: int) -> int:
     """Overlaps seen: an 'in' while another process was in."""
-    workers = [fork.Process(target=_work, args=(db.url, notes, locked)) for _ in range(count)]
+    workers = [fork.Process(target=_work, args=(db.url, notes, True)) for _ in range(count)]
     for worker in workers:
         worker.start()
     for worker in workers:
         worker.join(60)
-    if locked:
-        assert [worker.exitcode for worker in workers] == [0] * count
+    assert [worker.exitcode for worker in workers] == [0] * count
     inside: set[str] = set()
     overlaps = 0
     for line in notes.read_text().splitlines():
@@ -164,14 +159,45 @@ def _run_writers(db: Database, notes: Path, *, locked: bool, count: int) -> int:
 
 
 def test_eight_processes_never_write_or_checkpoint_at_the_same_instant(db: Database, tmp_path: Path) -> None:
-    assert _run_writers(db, tmp_path / "notes", locked=True, count=8) == 0
+    assert _run_writers(db, tmp_path / "notes", count=8) == 0
     assert get(db, "n") == "96"
     with db.read() as session:
         assert session.execute(text("PRAGMA integrity_check")).scalar() == "ok"
 
 
-def test_without_the_lock_they_would(db: Database, tmp_path: Path) -> None:
-    assert _run_writers(db, tmp_path / "notes", locked=False, count=4) > 0
+def _hold(url: str, notes: Path, locked: bool) -> None:
+    """Write, and stay in the transaction for a second."""
+    db = Noting(url, lock_timeout=60)
+    db.notes, db.locked = notes, locked
+    with db.write() as session:
+        session.get(MetaRow, "n")
+        db.note("in")
+        session.merge(MetaRow(key="n", value="1"))
+        session.flush()
+        time.sleep(1)
+        db.note("out")
+    os._exit(0)
+
+
+@pytest.mark.parametrize("locked", [True, False])
+def test_only_the_lock_keeps_a_checkpoint_out_of_a_write(db: Database, tmp_path: Path, locked: bool) -> None:
+    notes = tmp_path / "notes"
+    with db.write() as session:  # something in the log for the checkpoint to do
+        session.merge(MetaRow(key="filler", value="x" * 20_000))
+    writer = fork.Process(target=_hold, args=(db.url, notes, locked))
+    writer.start()
+    while not notes.exists():
+        time.sleep(0.01)
+    other = Noting(db.url, lock_timeout=60)
+    other.notes, other.locked = notes, locked
+    try:
+        other.checkpoint()
+    except Busy:
+        assert not locked
+    writer.join(60)
+    other.close()
+    words = [line.split()[0] for line in notes.read_text().splitlines()]
+    assert words[:2] == (["in", "out"] if locked else ["in", "in"])
 
 
 def test_the_log_does_not_grow_for_ever(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
