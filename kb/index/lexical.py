@@ -22,6 +22,7 @@ from kb.store.chunks import IndexedChunk
 Query, Occur = tantivy.Query, tantivy.Occur
 HEAP = 15_000_000  # bytes; tantivy's least
 HEAP_BULK = 128_000_000
+FEW = 200  # values that are looked up one by one
 MAX_TERMS = 64  # of a question; beyond it the rarest are kept
 Scored = tuple[NDArray[np.int64], NDArray[np.float32]]
 
@@ -99,7 +100,7 @@ class Lexical:
         )
         limits = self._limits(allowed)
         if among is not None:
-            limits.append(Query.term_set_query(self._schema, "chunk", [int(chunk) for chunk in among]))
+            limits.append(self._one_of("chunk", [int(chunk) for chunk in among]))
         # a limit must match, and adds nothing to the score
         must = [
             (Occur.Must, wanted),
@@ -133,7 +134,7 @@ class Lexical:
 
     def _limits(self, allowed: Allowed) -> list[Any]:
         filters, schema = allowed.filters, self._schema
-        limits = [Query.term_set_query(schema, "collection", sorted(allowed.collection_ids))]
+        limits = [self._one_of("collection", sorted(allowed.collection_ids))]
         for name in ("source", "type", "language"):
             if wanted := getattr(filters, name):
                 limits.append(Query.term_query(schema, name, wanted.lower(), "basic"))
@@ -142,6 +143,14 @@ class Lexical:
             last = seconds(filters.date_to) if filters.date_to else None
             limits.append(Query.range_query(schema, "created", tantivy.FieldType.Integer, first, last))
         return limits
+
+    def _one_of(self, field: str, values: Sequence[int]) -> Any:
+        # a set query walks the field's whole dictionary: six times slower for the fifty chunks of a search
+        if len(values) > FEW:
+            return Query.term_set_query(self._schema, field, list(values))
+        return Query.boolean_query(
+            [(Occur.Should, Query.term_query(self._schema, field, value, "basic")) for value in values]
+        )
 
     def _open_writer(self, heap: int) -> Any:
         if self._writer is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -46,11 +47,13 @@ def arrange(
     groups: list[_Group] = []
     shown: list[frozenset[str]] = []
     for chunk, score in zip(chunks, scores, strict=True):
+        near = next((group for group in groups if group.touches(chunk)), None)
+        if near is None and _enough(groups, limit):
+            continue  # it could only be joined to one that is shown
         bag = frozenset(_PIECE.findall(chunk.text))
         if _told(bag, shown):
             continue
         shown.append(bag)
-        near = next((group for group in groups if group.touches(chunk)), None)
         if near is not None:
             near.join(chunk)
         else:
@@ -62,6 +65,14 @@ def arrange(
 def whole(chunk: LoadedChunk) -> Passage:
     """One chunk as a passage."""
     return _passage(1, _Group([chunk], 0.0), {})
+
+
+def _enough(groups: Sequence[_Group], limit: int) -> bool:
+    """Whether `limit` passages are there without any document having more than its share."""
+    if len(groups) < limit:
+        return False
+    held = Counter(group.chunks[0].document_id for group in groups)
+    return sum(min(count, PER_DOCUMENT) for count in held.values()) >= limit
 
 
 def _spread(groups: Sequence[_Group]) -> list[_Group]:

@@ -1,0 +1,30 @@
+"""From ranked chunks to shown passages."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from kb.retrieval.passages import arrange
+from kb.store.chunks import LoadedChunk
+
+
+def chunk(number: int, document: str, ordinal: int, text: str) -> LoadedChunk:
+    return LoadedChunk(
+        id=number, document_id=document, external_id=document, title=document, collection_id=1, collection="docs",
+        revision_id=ord(document), revision=1, ordinal=ordinal, text=text, start=0, end=len(text), page=1,
+        heading="", part=None, language="en", source="upload", type="txt", created=datetime(2026, 1, 1, tzinfo=UTC),
+    )  # fmt: skip
+
+
+def test_a_neighbour_ranked_below_the_last_passage_still_joins_it() -> None:
+    ranked = [chunk(1, "a", 0, "First part."), chunk(2, "b", 0, "Elsewhere."), chunk(3, "c", 0, "Far off.")]
+    ranked.append(chunk(4, "a", 1, "Second part."))
+    found = arrange(ranked, [4.0, 3.0, 2.0, 1.0], {}, limit=2)
+    assert [passage.text for passage in found] == ["First part.\nSecond part.", "Elsewhere."]
+
+
+def test_one_document_does_not_keep_the_others_out() -> None:
+    ranked = [chunk(n, "a", 5 * n, f"Rule {n} of this long book.") for n in range(1, 6)]
+    ranked.append(chunk(9, "b", 0, "Elsewhere."))
+    found = arrange(ranked, [float(9 - n) for n in range(6)], {}, limit=4)
+    assert [passage.document_id for passage in found] == ["a", "a", "a", "b"]
