@@ -1,8 +1,9 @@
 """The sentence encoder: text to unit vectors with tokenizers and OpenVINO only, on the CPU.
 
-Two compilations of one graph, each made when first needed. Questions: one stream, low latency, bf16.
-Documents: one stream a thread, batches of 8 sorted by length, int8 where it was measured to cost nothing
-(kb/index/calibration) and bf16 for the rest. Processors without bf16 use float32 throughout.
+Two compilations of one graph, each made when first needed. Questions: one stream, low latency. Documents: one
+stream a thread, batches of 8 sorted by length. Both run in int8 where it was measured to cost nothing
+(kb/index/calibration); the rest is bf16 for documents and float32 for questions, where converting costs more than
+it saves. Processors without bf16 use float32 throughout.
 """
 
 from __future__ import annotations
@@ -101,7 +102,8 @@ class OpenVinoEncoder:
             "NUM_STREAMS": 1,
             "INFERENCE_NUM_THREADS": min(self._threads, 4),
         }
-        return self._compile(int8=False, **hints).create_infer_request()
+        int8 = self._precision == "int8"
+        return self._compile(int8, "f32" if int8 else self._floats, **hints).create_infer_request()
 
     def _document_queue(self) -> Any:
         hints: dict[str, str | int] = {
@@ -109,12 +111,18 @@ class OpenVinoEncoder:
             "NUM_STREAMS": self._threads,
             "INFERENCE_NUM_THREADS": self._threads,
         }
-        return ov.AsyncInferQueue(self._compile(int8=self._precision == "int8", **hints), self._threads)
+        return ov.AsyncInferQueue(
+            self._compile(self._precision == "int8", self._floats, **hints), self._threads
+        )
 
-    def _compile(self, *, int8: bool, **hints: str | int) -> Any:
+    @property
+    def _floats(self) -> str:
+        return "f32" if self._precision == "fp32" else "bf16"
+
+    def _compile(self, int8: bool, floats: str, **hints: str | int) -> Any:
         model = self._files.graph(self._core, int8=int8)
         fixed = {
-            "INFERENCE_PRECISION_HINT": "f32" if self._precision == "fp32" else "bf16",
+            "INFERENCE_PRECISION_HINT": floats,
             # several processes share the cores: a pinned thread would wait for a busy core beside an idle one
             "ENABLE_CPU_PINNING": False,
             "CPU_RUNTIME_CACHE_CAPACITY": KERNEL_CACHE,

@@ -35,7 +35,7 @@ def test_questions_and_documents_share_one_space_whatever_the_batch(bundled: Ope
     assert together.shape == (len(texts), bundled.dim)
     assert np.allclose(np.linalg.norm(together, axis=1), 1, atol=1e-3)
     for text, vector in zip(texts, together, strict=True):
-        assert bundled.encode_question(text) @ vector > 0.98  # int8 documents, bf16 questions
+        assert bundled.encode_question(text) @ vector > 0.98  # both in int8, the rest in bf16 and float32
 
 
 def test_no_documents_no_vectors(bundled: OpenVinoEncoder) -> None:
