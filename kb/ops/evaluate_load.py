@@ -56,12 +56,33 @@ def load(
         kb.collections.create(SYSTEM, name, name, "internal")
     if labelled.is_faq:
         return _load_faq(kb, labelled)
-    total = len(labelled.corpus)
-    for start in range(0, total, TOGETHER):
-        _load_documents(kb, labelled.corpus[start : start + TOGETHER], ingestor)
+    texts = [row for row in labelled.corpus if row["id"] not in labelled.originals]
+    for start in range(0, len(texts), TOGETHER):
+        _load_documents(kb, texts[start : start + TOGETHER], ingestor)
         if progress:
-            progress(min(start + TOGETHER, total), total)
+            progress(min(start + TOGETHER, len(texts)), len(labelled.corpus))
+    if labelled.originals:
+        _load_originals(kb, labelled, ingestor)
+        if progress:
+            progress(len(labelled.corpus), len(labelled.corpus))
     return {}
+
+
+def _load_originals(kb: Any, labelled: LabelledSet, ingestor: Ingestor) -> None:
+    """Files named by the corpus go in as files: through the same readers as anybody's."""
+    for row in labelled.corpus:
+        if (path := labelled.originals.get(row["id"])) is not None:
+            with path.open("rb") as stream:
+                kb.documents.add(
+                    SYSTEM,
+                    collection_of(row),
+                    stream,
+                    path.name,
+                    external_id=row["id"],
+                    title=row.get("title") or None,
+                    source="eval",
+                )
+    ingestor.drain(kb)
 
 
 def _load_files(kb: Any, folder: Path, ingestor: Ingestor) -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import gzip
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from kb.errors import Invalid
 
+POINTER = 40  # characters around the path in a text such as "(see pdfs/a.pdf)"
 ALL_NEEDED = ("multihop_", "multidoc_", "rgb_int")  # sets in which every gold document is needed, not any
 
 
@@ -19,12 +20,14 @@ class LabelledSet:
     """corpus: id, title, text (+ question, variants, answers for FAQ entries); queries: id, text, doc_ids, answerable.
 
     files: a folder of documents instead of a corpus; their paths below it are the ids in `doc_ids`.
+    originals: by id, the file of each entry whose text only says where it lies.
     """
 
     name: str
     corpus: tuple[Mapping[str, Any], ...]
     queries: tuple[Mapping[str, Any], ...]
     files: Path | None = None
+    originals: Mapping[str, Path] = field(default_factory=dict)
 
     @property
     def is_faq(self) -> bool:
@@ -40,18 +43,35 @@ class LabelledSet:
 def read_set(directory: Path) -> LabelledSet:
     """Read `corpus.jsonl[.gz]` (`corpus_masked` where there is one) and `queries.jsonl[.gz]`.
 
-    A folder with `documents/` and `questions.jsonl`, as data/sample is, is a set of files.
+    A folder with `documents/` and `questions.jsonl`, as data/sample is, is a set of files. An entry of the corpus
+    may be a file too: it names its `path` in the folder, and its text is empty or only says "see <path>".
     Raises Invalid, naming the file, for what does not fit the schema.
     """
     if (directory / "documents").is_dir() and (directory / "questions.jsonl").is_file():
         asked = tuple(_rows(directory / "questions.jsonl", ("id", "text")))
         return LabelledSet(directory.resolve().name, (), asked, directory / "documents")
     masked = _find(directory, "corpus_masked", required=False)
-    corpus = tuple(_rows(masked or _find(directory, "corpus"), ("id", "text")))
+    corpus = tuple(_rows(masked or _find(directory, "corpus"), ("id",)))
     queries = tuple(_rows(_find(directory, "queries"), ("id", "text")))
     if not corpus or not queries:
         raise Invalid(f"{directory} holds no documents or no questions.")
-    return LabelledSet(directory.resolve().name, corpus, queries)
+    originals = {row["id"]: file for row in corpus if (file := _original(directory, row)) is not None}
+    for row in corpus:
+        if row["id"] not in originals and not isinstance(row.get("text"), str):
+            raise Invalid(f"{directory}: {row['id']} in the corpus has neither a text nor a file at its path.")
+    return LabelledSet(directory.resolve().name, corpus, queries, originals=originals)
+
+
+def _original(directory: Path, row: Mapping[str, Any]) -> Path | None:
+    """The file that an entry stands for, where its text is no more than a pointer to it."""
+    named, text = row.get("path"), str(row.get("text") or "").strip()
+    if not isinstance(named, str) or not named:
+        return None
+    if text and (named not in text or len(text) > len(named) + POINTER):
+        return None
+    top = directory.resolve()
+    file = (top / named).resolve()
+    return file if file.is_relative_to(top) and file.is_file() else None
 
 
 def _find(directory: Path, stem: str, *, required: bool = True) -> Path | None:

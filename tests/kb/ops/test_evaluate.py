@@ -145,6 +145,43 @@ def test_faq_entries_are_matched_each_in_its_shop(settings: Settings, tmp_path: 
     assert [line["ranked"] for line in result.lines] == [["a1", "a2"], ["b1"]]
 
 
+def test_a_corpus_of_files_is_read_from_the_files(settings: Settings, tmp_path: Path) -> None:
+    corpus = [
+        {"id": "a.pdf", "title": "Parking", "text": "(see files/a.html)", "path": "files/a.html"},
+        {"id": "b", "title": "Lunch", "path": "files/b.md"},
+        {"id": "c", "title": "Claims", "text": "Claims are paid within thirty days.", "path": "files/c.md"},
+        {"id": "d", "title": "Secret", "text": "see ../secret.md", "path": "../secret.md"},
+    ]
+    queries = [
+        {"id": "q1", "text": "Is parking free for guests?", "doc_ids": ["a.pdf"], "answerable": True},
+        {"id": "q2", "text": "What does the cafeteria serve?", "doc_ids": ["b"], "answerable": True},
+        {"id": "q3", "text": "When are claims paid?", "doc_ids": ["c"], "answerable": True},
+    ]
+    directory = write(tmp_path / "set", corpus, queries)
+    (directory / "files").mkdir()
+    (directory / "files/a.html").write_text("<p>Parking behind the house is free for guests.</p>")
+    (directory / "files/b.md").write_text("The cafeteria serves soup at noon.")
+    (directory / "files/c.md").write_text("# Unmasked\n\nThis one has a text of its own, which counts.")
+    (tmp_path / "secret.md").write_text("outside")
+    assert set(read_set(directory).originals) == {"a.pdf", "b"}
+    result = evaluate(directory, build, ingestor, settings=settings, overrides={"encoder": FakeEncoder()})
+    by_id = {line["id"]: line for line in result.lines}
+    assert result.figures["R@1"] == 1.0
+    assert "free for guests" in by_id["q1"]["quotes"][0]
+    assert "soup" in by_id["q2"]["quotes"][0]
+    assert "thirty days" in by_id["q3"]["quotes"][0]
+
+
+def test_an_entry_without_text_or_file_is_named(tmp_path: Path) -> None:
+    directory = write(
+        tmp_path / "set",
+        [{"id": "lost", "path": "files/lost.pdf"}],
+        [{"id": "q1", "text": "Is parking free?", "doc_ids": ["lost"], "answerable": True}],
+    )
+    with pytest.raises(Invalid, match="lost"):
+        read_set(directory)
+
+
 def test_figures_by_hand() -> None:
     queries = [
         {"id": "1", "doc_ids": ["a"], "answerable": True},
