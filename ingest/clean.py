@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from ingest.blocks import Block, Extract
@@ -126,7 +126,10 @@ def _joined(last: str, line: str) -> str:
 
 
 def without_running_lines(blocks: Sequence[Block]) -> list[Block]:
-    """Lines that stand at the edge of many pages, alike but for digits, go; so do bare page numbers there."""
+    """Lines that stand at the edge of many pages, alike but for page numbers, go; so do bare page numbers there.
+
+    A page that holds nothing else keeps them: text that repeats (forms, labels, slips) is text.
+    """
     pages: dict[int, list[tuple[int, int, str]]] = {}
     split = [block.text.split("\n") for block in blocks]
     for at, block in enumerate(blocks):
@@ -136,25 +139,64 @@ def without_running_lines(blocks: Sequence[Block]) -> list[Block]:
                     pages.setdefault(block.page, []).append((at, row, line))
     if len(pages) < 2:
         return list(blocks)
-    seen: Counter[str] = Counter()
-    edges: dict[int, list[tuple[int, int, str]]] = {}
-    for page, lines in pages.items():
-        edges[page] = lines if len(lines) <= 2 * EDGE else lines[:EDGE] + lines[-EDGE:]
-        seen.update({_alike(line) for _, _, line in edges[page] if len(line) <= 150})
-    often = max(3, 0.3 * len(pages))
-    running = {line for line, count in seen.items() if count >= often}
-    for lines in edges.values():
+    edges = {
+        page: lines if len(lines) <= 2 * EDGE else lines[:EDGE] + lines[-EDGE:]
+        for page, lines in pages.items()
+    }
+    inside = {_alike(line) for lines in pages.values() for _, _, line in lines[EDGE:-EDGE]}
+    running = _running({page: [line for _, _, line in lines] for page, lines in edges.items()}) - inside
+    tabled = {block.page for block in blocks if block.kind == "table"}
+    for page, lines in edges.items():
+        gone = []
         for at, row, line in lines:
-            outermost = (at, row, line) in (lines[0], lines[-1])
-            number = PAGE_NUMBER.fullmatch(line.strip()) or (
-                outermost and BARE_NUMBER.fullmatch(line.strip())
-            )
-            if _alike(line) in running or number:
+            number = _is_page_number(line.strip(), outermost=(at, row, line) in (lines[0], lines[-1]))
+            if number or _alike(line) in running:
+                gone.append((at, row, number))
+        empties = len(gone) == len(pages[page]) and page not in tabled
+        for at, row, number in gone:
+            if number or not empties:
                 split[at][row] = ""
     return [
         replace(block, text="\n".join(line for line in split[at] if line.strip() or "\n" not in block.text))
         for at, block in enumerate(blocks)
     ]
+
+
+def _running(edges: Mapping[int, Sequence[str]]) -> set[str]:
+    """Patterns (lines with # for their digits) of headers and footers: on many pages, once or twice on each,
+    and either the same to the letter or counting along with the pages."""
+    pages: dict[str, list[tuple[int, str]]] = {}
+    for page, lines in sorted(edges.items()):
+        alike = Counter(_alike(line) for line in lines if len(line) <= 150)
+        for line in lines:
+            if 0 < alike[_alike(line)] <= 2:
+                pages.setdefault(_alike(line), []).append((page, line))
+    often = max(3, 0.3 * len(edges))
+    return {
+        pattern
+        for pattern, found in pages.items()
+        if len({page for page, _ in found}) >= often and (_same(found, often) or _counts(found))
+    }
+
+
+def _same(found: Sequence[tuple[int, str]], often: float) -> bool:
+    said = Counter(" ".join(line.split()) for _, line in found)
+    return said.most_common(1)[0][1] >= often
+
+
+def _counts(found: Sequence[tuple[int, str]]) -> bool:
+    """Whether a number in these lines grows from page to page as pages do (chapters may start anew)."""
+    numbers = [(page, [int(n) for n in DIGITS.findall(line)]) for page, line in found]
+    steps = list(zip(numbers, numbers[1:], strict=False))
+    return any(
+        sum(later[at] - earlier[at] == next_ - page for (page, earlier), (next_, later) in steps)
+        >= 0.6 * len(steps)
+        for at in range(len(numbers[0][1]))
+    )
+
+
+def _is_page_number(line: str, *, outermost: bool) -> bool:
+    return bool(PAGE_NUMBER.fullmatch(line) or (outermost and BARE_NUMBER.fullmatch(line)))
 
 
 def _alike(line: str) -> str:

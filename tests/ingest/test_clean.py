@@ -77,6 +77,47 @@ def test_two_pages_alike_are_no_pattern() -> None:
     assert len(clean(Extract(blocks, "pdf", paged=True)).blocks) == 2
 
 
+def test_pages_of_one_line_each_keep_it() -> None:
+    blocks = [Block(f"Receipt number {4700 + n} for table {n}", page=n) for n in range(1, 6)]
+    found = clean(Extract(blocks, "pdf", paged=True)).blocks
+    assert [block.text for block in found] == [block.text for block in blocks]
+
+
+def test_labels_that_repeat_are_text() -> None:
+    label = "Varnholt Ltd\nThis side up\nKeep dry"
+    found = clean(Extract([Block(label, page=n) for n in range(1, 6)], "pdf", paged=True)).blocks
+    assert [block.text for block in found] == [label] * 5
+
+
+def test_rows_alike_but_for_their_figures_are_no_header() -> None:
+    rows = [[f"Pump P-{100 * n + row} weighs {7 * row + n} kg" for row in range(9)] for n in range(1, 6)]
+    text = "\n".join(
+        b.text
+        for b in clean(
+            Extract([Block("\n".join(page), page=n) for n, page in enumerate(rows, 1)], "pdf", paged=True)
+        ).blocks
+    )
+    assert all(line in text for page in rows for line in page)
+
+
+def test_totals_at_the_foot_of_every_page_stay() -> None:
+    blocks = [
+        Block(f"Order {n}\nGoods of kind {'abcdefg'[n]}, as agreed\nTotal {37 * n * n} pounds", page=n)
+        for n in range(1, 7)
+    ]
+    text = "\n".join(block.text for block in clean(Extract(blocks, "pdf", paged=True)).blocks)
+    assert all(f"Total {37 * n * n} pounds" in text for n in range(1, 7))
+
+
+def test_page_numbers_within_chapters_go() -> None:
+    blocks = [
+        Block(f"Body {'abcdefgh'[n]} of the text\nChapter {1 + n // 4} – {1 + n % 4}", page=n + 1)
+        for n in range(8)
+    ]
+    text = "\n".join(block.text for block in clean(Extract(blocks, "pdf", paged=True)).blocks)
+    assert "Chapter" not in text and "Body h" in text
+
+
 def test_dotted_leaders_go_and_ellipses_stay() -> None:
     (block,) = clean(Extract([Block("Cleaning ........... 12\nWell... yes. . . . . . . . 5")], "txt")).blocks
     assert block.text == "Cleaning 12\nWell... yes 5" or block.text == "Cleaning 12\nWell... yes. 5"
