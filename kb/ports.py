@@ -46,6 +46,9 @@ class ChatModel(Protocol):
     def available(self) -> bool:
         """False while the circuit breaker is open; never blocks on the network."""
 
+    def look(self) -> str:
+        """Asks the server: why it would not answer now (still loading, down), or nothing. Seconds at most."""
+
 
 class Cancel(Protocol):
     """A flag that another thread may raise."""

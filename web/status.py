@@ -30,10 +30,15 @@ def status(kb: Kb, principal: Principal) -> dict[str, Any]:
 
 def _model(kb: Kb) -> dict[str, Any]:
     if kb.chat is None:
-        return {"configured": False, "note": "No model is configured: answers quote the documents."}
-    available = kb.chat.available()
-    note = "" if available else "The model does not answer now: answers quote the documents until it does."
-    return {"configured": True, "name": kb.chat.name, "available": available, "note": note}
+        note = (
+            "No model is configured: answers quote the documents. What this machine could run: kb model plan"
+        )
+        return {"configured": False, "note": note}
+    why = kb.chat.look()
+    if not why and not kb.chat.available():
+        why = "The model failed several times in a row and rests for some seconds."
+    note = f"{why} Until it answers, answers quote the documents." if why else ""
+    return {"configured": True, "name": kb.chat.name, "available": not why, "note": note}
 
 
 def _index(kb: Kb) -> dict[str, Any]:

@@ -16,17 +16,22 @@ from kb.commands.show import as_json, json_option
 @json_option
 def doctor(repair: bool, full: bool, as_json_: bool) -> None:
     """Check the whole state; exit status 1 if anything is wrong."""
+    from kb.llm.local.processes import find, missing
     from kb.ops import doctor as state
+    from kb.store import Finding
 
     kb = build()
     look = state.repair if repair else state.check
     report = look(kb, index=kb.index, full=full)
+    findings = report.findings
+    if not kb.settings.llm_url and find(kb.settings) is None:
+        findings = (*findings, Finding("note", "model", missing(kb.settings)))
     if as_json_:
-        as_json({"ok": report.ok, "findings": report.findings, "done": report.done})
+        as_json({"ok": report.ok, "findings": findings, "done": report.done})
     else:
         for done in report.done:
             click.secho(done, fg="green")
-        for finding in report.findings:
+        for finding in findings:
             click.echo(f"{finding.severity}: {finding.detail}")
         wrong = sum(f.severity != "note" for f in report.findings)
         click.echo(

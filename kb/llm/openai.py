@@ -30,6 +30,7 @@ log = logging.getLogger(__name__)
 
 BODY_LIMIT = 1024 * 1024
 CHARS_PER_TOKEN = 16  # no tokenizer packs more; a server that ignores max_tokens is cut here
+LOOK_S = 2.0
 CHECK_EVERY = 48  # characters between looks for repetition
 NOT_DOWN = frozenset({400, 413, 422})  # this request is wrong, the server is well
 HIDDEN_FIELDS = ("reasoning_content", "reasoning", "thinking")
@@ -39,7 +40,7 @@ UNWANTED = dict.fromkeys((*range(9), 11, 12, *range(14, 32), *range(127, 160), *
 class Refused(Unavailable):
     """The server answered with an error status."""
 
-    def __init__(self, status: int) -> None:
+    def __init__(self, status: int, said: str = "") -> None:
         hint = {
             401: "; check KB_LLM_KEY",
             403: "; check KB_LLM_KEY",
@@ -49,6 +50,7 @@ class Refused(Unavailable):
             f"The language model server answered {status}{hint.get(status, '')}.", slug="model-refused"
         )
         self.code = status
+        self.said = said  # the server's own words
 
 
 class OpenAIChat:
@@ -72,6 +74,22 @@ class OpenAIChat:
     def available(self) -> bool:
         """False while the breaker is open; never touches the network."""
         return self.breaker.available()
+
+    def look(self, seconds: float = LOOK_S) -> str:
+        """Why the server would not answer now, in words for an administrator; empty when it would.
+
+        Asks /models, for so many seconds at most. The breaker neither hears of it nor is asked.
+        """
+        patience = {"connect_s": seconds, "first_token_s": seconds, "stall_s": seconds}
+        watch = Watch(deadline=time.monotonic() + seconds, cancel=None, **patience)
+        try:
+            name = self._first_model(watch)
+        except Refused as refused:
+            return refused.said if refused.code == 503 and refused.said else refused.detail
+        except Unavailable as problem:
+            return problem.detail
+        self._name = self._name or name
+        return ""
 
     def stream(
         self, messages: Sequence[dict[str, str]], *, deadline: float, cancel: Cancel | None = None
@@ -221,7 +239,7 @@ class OpenAIChat:
                 pool.stream("GET", self._url("/models"), headers=self._headers()) as response,
             ):
                 if response.status != 200:
-                    raise Refused(response.status)
+                    raise Refused(response.status, _words(_head(response, BODY_LIMIT)))
                 listed = json.loads(_head(response, BODY_LIMIT))
             name = listed["data"][0]["id"]
             if isinstance(name, str) and name:
@@ -243,6 +261,15 @@ def _head(response: httpcore.Response, limit: int = 300) -> bytes:
         if len(found) >= limit:
             break
     return found[:limit]
+
+
+def _words(body: bytes, longest: int = 300) -> str:
+    """What an error in OpenAI's form says, on one line."""
+    try:
+        words = json.loads(body)["error"]["message"]
+    except (ValueError, LookupError, TypeError, RecursionError):
+        return ""
+    return " ".join(words.split())[:longest] if isinstance(words, str) else ""
 
 
 def _delta(chunk: dict[str, Any]) -> tuple[str, str, str | None]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+import threading
 import time
 from collections.abc import Iterator
 
@@ -9,6 +11,8 @@ import pytest
 
 from kb.errors import Invalid, Unavailable
 from kb.llm import OpenAIChat
+from kb.llm.local.server import Server
+from kb.llm.local.state import State
 from kb.llm.repetition import loops
 from kb.llm.sse import LINE_LIMIT, chunks, lines
 from kb.settings import Settings
@@ -66,6 +70,27 @@ def test_no_model_listed_names_the_way_out(llm: FakeLLM) -> None:
     chat = OpenAIChat(Settings(llm_url=f"http://127.0.0.1:{llm.port}/nowhere"))
     with pytest.raises(Unavailable):
         say(chat)
+
+
+def test_a_look_tells_a_server_that_answers_loads_hangs_or_is_gone(llm: FakeLLM) -> None:
+    chat = OpenAIChat(Settings(llm_url=llm.url("good")))
+    assert chat.look() == "" and chat.name == "fake-model"
+
+    loading = Server("127.0.0.1", 0, State())
+    threading.Thread(target=loading.serve_forever, args=(0.02,), daemon=True).start()
+    chat = OpenAIChat(Settings(llm_url=loading.url + "/v1"))
+    assert chat.look() == "The model is still loading." and chat.name == ""
+    loading.shutdown()
+    loading.server_close()
+    assert "does not answer" in chat.look()
+    assert chat.available()  # looking is no failure
+
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        chat = OpenAIChat(Settings(llm_url=f"http://127.0.0.1:{silent.getsockname()[1]}/v1"))
+        began = time.monotonic()
+        assert "in time" in chat.look(0.3) and time.monotonic() - began < 5
 
 
 def test_lines_are_joined_over_pieces_and_limited() -> None:
