@@ -55,7 +55,22 @@ def detect(data: bytes, *, markup: bool = False) -> str:
     declared = _declared(sample) if markup else None
     if declared and declared != "utf-8" and _reads(sample, declared, cut=True):
         return declared
-    return _east_asian(sample) or _guessed(sample)
+    return unmarked_wide(sample) or _east_asian(sample) or _guessed(sample)
+
+
+def unmarked_wide(sample: bytes) -> str | None:
+    """UTF-16 of Chinese or Japanese without a mark, by its everyday characters and punctuation; None for all else.
+
+    ASCII in pairs looks Chinese too, so only bytes that are no UTF-8 are asked about.
+    """
+    if len(sample) < 16 or _reads(sample, "utf-8", cut=True):
+        return None
+    for name in ("utf-16-le", "utf-16-be"):
+        if _reads(sample, name, cut=True):
+            text = sample.decode(name, "ignore")
+            if _plausible(text) and any(mark in text for mark in "，。、：；\n"):
+                return name
+    return None
 
 
 def _without_mark(sample: bytes) -> str | None:
@@ -74,8 +89,15 @@ def _without_mark(sample: bytes) -> str | None:
 
 
 def _plausible(text: str) -> bool:
-    """Mostly common East Asian and Latin characters."""
-    good = sum(c < "\u0250" or "\u3000" <= c <= "\u30ff" or "\u4e00" <= c <= "\u9fff" for c in text)
+    """Mostly common East Asian and Latin characters, hardly any controls."""
+    good = sum(
+        " " <= c < "\u0250"
+        or c in "\n\r\t"
+        or "\u3000" <= c <= "\u30ff"
+        or "\u4e00" <= c <= "\u9fff"
+        or "\uff01" <= c <= "\uff5e"
+        for c in text
+    )
     return good > 0.9 * len(text)
 
 

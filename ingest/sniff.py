@@ -5,6 +5,8 @@ from __future__ import annotations
 import zipfile
 from pathlib import Path
 
+from ingest import charset
+
 SIZE = 8192
 PLAIN = {
     "txt": "txt", "text": "txt", "log": "txt", "rst": "txt", "srt": "txt", "vtt": "txt", "org": "txt", "ini": "txt",
@@ -97,9 +99,10 @@ def is_text(head: bytes) -> bool:
     if b"\0" in head:
         even, odd = head[0::2].count(0), head[1::2].count(0)
         few, many = sorted((even, odd))
-        return many > 0.2 * len(head) / 2 and few < 0.02 * len(head)
+        latin = many > 0.2 * len(head) / 2 and few < 0.02 * len(head)
+        return latin or charset.unmarked_wide(head) is not None
     odd_ones = sum(byte < 32 and byte not in (7, 8, 9, 10, 11, 12, 13, 26, 27) for byte in head)
-    return odd_ones <= 0.01 * len(head)
+    return odd_ones <= 0.01 * len(head) or charset.unmarked_wide(head) is not None
 
 
 def _text_kind(head: bytes, named: str) -> str:

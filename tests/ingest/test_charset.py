@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import random
 from pathlib import Path
 
 import pytest
 
-from ingest import charset
+from ingest import charset, sniff
 
 FILES = Path(__file__).resolve().parents[1] / "files"
 CHINESE = "水箱编号为WT-205，保修期三年。请使用DC-1除垢剂，不要使用白醋。"
@@ -43,6 +44,34 @@ def test_reads_what_was_written(text: str, encoding: str) -> None:
 )
 def test_reads_the_files_of_old_systems(name: str, word: str) -> None:
     assert word in charset.decode((FILES / name).read_bytes())[0]
+
+
+PURE = "本店出售咖啡机，附送除垢剂。\n编号为四七一一，请来电询问。\n"
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize(
+    "text", [PURE, PURE * 500, PURE.replace("\n", ""), "水タンクの番号は四です。酢は、使わない。"]
+)
+def test_utf16_without_a_mark_or_a_single_latin_letter(text: str, encoding: str, tmp_path: Path) -> None:
+    data = text.encode(encoding)
+    assert charset.decode(data)[0] == text
+    path = tmp_path / "a.txt"
+    path.write_bytes(data)
+    assert sniff.kind_of(path, "a.txt") == "txt"
+
+
+def test_other_bytes_are_no_utf16() -> None:
+    noise = random.Random(7).randbytes
+    assert [charset.unmarked_wide(noise(4096)) for _ in range(200)] == [None] * 200
+    for name, text in (
+        ("gbk", PURE),
+        ("big5", TRADITIONAL * 9),
+        ("shift_jis", JAPANESE * 9),
+        ("cp949", KOREAN * 9),
+    ):
+        assert charset.unmarked_wide(text.encode(name)) is None, name
+    assert charset.unmarked_wide(b"Bush hid the facts" * 9) is None
 
 
 def test_a_wrong_declaration_does_not_win_over_utf8() -> None:
