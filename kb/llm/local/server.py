@@ -101,7 +101,7 @@ def serve(file: Path, host: str, port: int, exact: bool, settings: LocalModelSet
     server = Server(host, port, state)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, on_signal)
-    listening = threading.Thread(target=server.serve_forever, args=(0.1,), name="http", daemon=True)
+    listening = threading.Thread(target=server.serve_forever, args=(0.5,), name="http", daemon=True)
     listening.start()
     print(f"Listening on {server.url}/v1; loading {file.name}.", flush=True)
     threading.Thread(target=load, name="loading", daemon=True).start()

@@ -16,7 +16,8 @@ from kb.llm.local.kernels.build import Kernels
 ARGUMENTS = 16  # int64s of a step's arguments
 
 # The caller wakes the threads, then publishes the job. On a crowded machine it may be held up in between for longer
-# than they are patient; they would sleep for good, the caller waiting for them. So a sleeper looks for itself.
+# than they are patient; they would sleep for good, the caller waiting for them. So a thread that was woken and has
+# found no job looks again; one that has done all it was woken for sleeps without looking up.
 LOOK_AGAIN_S = 0.02
 
 Ints = NDArray[np.int64]
@@ -61,6 +62,7 @@ class Pool:
         self._serve = ctypes.CFUNCTYPE(None, pointer, pointer)(kernels["serve"])
         self._wake = [threading.Event() for _ in range(threads - 1)]
         self._closed = False
+        self._jobs = 0  # that threads were woken for
         self._threads = [
             threading.Thread(target=self._loop, args=(i,), name=f"kb-model-{i}", daemon=True)
             for i in range(threads - 1)
@@ -72,6 +74,7 @@ class Pool:
         """The first `length` steps (default: all), by all threads; one caller at a time."""
         if self._closed:
             raise RuntimeError("the model was closed")
+        self._jobs += 1
         for event in self._wake:
             event.set()
         self._submit(self._address, program.address, program.length if length is None else length)
@@ -88,11 +91,8 @@ class Pool:
         done = self._done[number].ctypes.data
         event = self._wake[number]
         while True:
-            woken = event.wait(LOOK_AGAIN_S)
+            event.wait(LOOK_AGAIN_S if self._done[number, 0] < self._jobs else None)
             if self._closed:
                 return
-            if woken:
-                event.clear()
-            elif self._control[run.JOB // 8] <= self._done[number, 0]:
-                continue
+            event.clear()
             self._serve(self._address, done)
