@@ -17,9 +17,9 @@ from kb.llm.local.source import Checkpoint
 from . import folders, speaking
 
 SAMPLE = Path(__file__).resolve().parents[4] / "data" / "sample"
-QUESTION = "For how many days a year may I work from Spain?"
 PIECES = (
-    "You may work from another country",
+    "You may work",
+    " from another country",
     " for up to 20 working days",
     " in a calendar year",
     " [1]",
