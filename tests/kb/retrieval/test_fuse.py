@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from kb.index import Hits
-from kb.retrieval.fuse import dense_only, dense_weight, lexical_only, mixed
+from kb.retrieval.fuse import dense_only, dense_weight, lexical_only, mixed, sight
 
 
 def hits(dense: list[float], lexical: list[float], covers: float = 1.0, total: float = 10.0) -> Hits:
@@ -45,9 +45,22 @@ def test_without_a_common_word_meaning_decides() -> None:
 
 
 def test_the_encoder_counts_less_the_less_it_knows() -> None:
-    weights = [dense_weight(covers) for covers in (0, 0.2, 0.5, 0.8, 1)]
+    weights = [sight(covers) for covers in (0, 0.2, 0.5, 0.8, 1)]
     assert weights == sorted(weights)
-    assert weights[0] == weights[1] == 0 < weights[2]
+    assert weights[0] == weights[1] == 0 < weights[2] < weights[4] == 1
+
+
+def test_meaning_counts_more_where_little_of_the_question_is_said() -> None:
+    worded_otherwise = hits([0.5, 0.3], [0, 3])  # the second says a third of the question
+    assert mixed(worded_otherwise).ids == (1, 2)
+    worded_alike = hits([0.5, 0.3], [0, 9])
+    assert mixed(worded_alike).ids == (2, 1)
+
+
+def test_meaning_counts_all_the_more_where_words_are_few_or_common() -> None:
+    assert (
+        dense_weight(0.5, 5.0) > dense_weight(0.5, 20.0) > dense_weight(0.9, 20.0) == dense_weight(0.9, 5.0)
+    )
 
 
 def test_scores_fall_and_lie_between_0_and_1() -> None:
