@@ -20,7 +20,7 @@ from pydantic import BaseModel
 
 from web import doors, reading
 from web.doors import Policy
-from web.idempotent import once
+from web.idempotent import Recall, once
 
 if TYPE_CHECKING:
     from kb.app import Kb
@@ -52,6 +52,7 @@ class Endpoint:
     form: type[BaseModel] | None = None
     raw: tuple[str, ...] = ()  # content types of a body that the endpoint reads itself
     replies: Mapping[int, Reply] = field(default_factory=dict)
+    recall: Recall | None = None  # for answers that an Idempotency-Key must not keep as they are
     rest: bool = True  # False: for kb's own pages only
 
     @property
@@ -99,7 +100,7 @@ def _add(app: Flask, kb: Kb, row: Endpoint, rule: str, policy: Policy, name: str
         principal = doors.principal()
         if row.method != "POST":
             return row.call(kb, principal, **inputs)
-        return once(kb, principal, inputs, lambda: row.call(kb, principal, **inputs))
+        return once(kb, principal, inputs, lambda: row.call(kb, principal, **inputs), row.recall)
 
     doors.route(app, rule, policy, view, methods=(row.method,), name=name)
 

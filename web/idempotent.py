@@ -1,10 +1,15 @@
-"""Idempotency-Key: a POST that is sent again gives its first answer again, and does nothing twice."""
+"""Idempotency-Key: a POST that is sent again gives its first answer again, and does nothing twice.
+
+What is kept for that is the answer's body; of answers made from documents only a reference (`Recall`), so that
+a deleted document or a withdrawn access does not live on in what is sent again.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from flask import Response, g, request
@@ -12,6 +17,7 @@ from pydantic import BaseModel
 from werkzeug.datastructures import FileStorage
 
 from kb.errors import FieldError, Invalid
+from web.reading import IMPORT_LIMIT, body_bytes
 
 if TYPE_CHECKING:
     from kb.app import Kb
@@ -20,17 +26,32 @@ if TYPE_CHECKING:
 MAX_KEY = 200
 
 
+@dataclass(frozen=True)
+class Recall:
+    """How an endpoint whose answers hold document text is repeated without keeping that text.
+
+    keep: the body → what is stored; None when there is nothing to come back to, so that the request may run anew.
+    again: what was stored → the body as it may be shown now; None: do the work again (it changes nothing).
+    """
+
+    keep: Callable[[str], str | None]
+    again: Callable[[Kb, Principal, str], str | None]
+
+
 class Claim:
     """A key taken for the running request: settle it with the answer, or release it for another try."""
 
-    def __init__(self, kb: Kb, principal: Principal, key: str) -> None:
-        self.kb, self.principal, self.key, self.open = kb, principal, key, True
+    def __init__(self, kb: Kb, principal: Principal, key: str, recall: Recall | None) -> None:
+        self.kb, self.principal, self.key, self.recall, self.open = kb, principal, key, recall, True
 
     def settle(self, status: int, body: str) -> None:
-        """Keep the answer for whoever sends the request again."""
-        if self.open:
+        """Keep the answer, or how to come back to it, for whoever sends the request again."""
+        kept = self.recall.keep(body) if self.recall is not None else body
+        if kept is None:
+            self.release()
+        elif self.open:
             self.open = False
-            self.kb.idempotency.complete(self.principal, self.key, status, body)
+            self.kb.idempotency.complete(self.principal, self.key, status, kept)
 
     def release(self) -> None:
         """Forget the key: the request failed, and may be tried again."""
@@ -45,7 +66,13 @@ def claim() -> Claim | None:
     return found
 
 
-def once(kb: Kb, principal: Principal, inputs: Mapping[str, Any], act: Callable[[], Response]) -> Response:
+def once(
+    kb: Kb,
+    principal: Principal,
+    inputs: Mapping[str, Any],
+    act: Callable[[], Response],
+    recall: Recall | None = None,
+) -> Response:
     """Run `act`, or give the answer it gave before under the same key and the same inputs."""
     key = request.headers.get("Idempotency-Key")
     if key is None:
@@ -57,8 +84,12 @@ def once(kb: Kb, principal: Principal, inputs: Mapping[str, Any], act: Callable[
         )
     before = kb.idempotency.claim(principal, key, _digest(inputs))
     if before is not None:
-        return _again(*before)
-    g.claim = mine = Claim(kb, principal, key)
+        status, kept = before
+        body = recall.again(kb, principal, kept) if recall is not None else kept
+        response = act() if body is None else _repeated(status, body)
+        response.headers["Idempotent-Replayed"] = "true"
+        return response
+    g.claim = mine = Claim(kb, principal, key, recall)
     try:
         response = act()
     except BaseException:
@@ -73,17 +104,14 @@ def once(kb: Kb, principal: Principal, inputs: Mapping[str, Any], act: Callable[
     return response
 
 
-def _again(status: int, body: str) -> Response:
-    if "text/event-stream" in request.headers.get("Accept", ""):
+def _repeated(status: int, body: str) -> Response:
+    if status == 204:
+        return Response(status=204)
+    if request.path.endswith("/ask") and "text/event-stream" in request.headers.get("Accept", ""):
         from web.sse import replay
 
-        response = replay(json.loads(body))
-    elif status == 204:
-        response = Response(status=204)
-    else:
-        response = Response(body, status, mimetype="application/json")
-    response.headers["Idempotent-Replayed"] = "true"
-    return response
+        return replay(json.loads(body))
+    return Response(body, status, mimetype="application/json")
 
 
 def _digest(inputs: Mapping[str, Any]) -> str:
@@ -100,6 +128,6 @@ def _digest(inputs: Mapping[str, Any]) -> str:
             digest.update(f"{name}:{value.model_dump_json()}\n".encode())
         else:
             digest.update(f"{name}:{value}\n".encode())
-    if not inputs:
-        digest.update(request.get_data())
+    if "body" not in inputs and "form" not in inputs:  # a body that the endpoint reads itself, or none
+        digest.update(body_bytes(IMPORT_LIMIT))
     return digest.hexdigest()

@@ -115,7 +115,7 @@ class AskIn(Strict):
     ticket_id: Short | None = Field(
         None, description="The caller's own reference, stored with the conversation."
     )
-    audience: Literal["internal", "public"] = Field(
+    audience: Literal["internal", "public"] | None = Field(
         "internal", description="`public` keeps to public collections."
     )
     language: Language | None = Field(
@@ -123,9 +123,9 @@ class AskIn(Strict):
     )
     deadline_ms: int | None = Field(
         None,
-        ge=100,
-        le=600_000,
-        description="Answer within this time, by quoting if the model would be late.",
+        ge=1,
+        le=86_400_000,
+        description="Answer within this time, by quoting if the model would be late. Milliseconds.",
     )
 
 
@@ -135,8 +135,8 @@ class SearchIn(Strict):
     question: Question
     collections: Names | None = None
     filters: FiltersIn | None = None
-    audience: Literal["internal", "public"] = "internal"
-    limit: int = Field(10, ge=1, le=50, description="Passages returned at most.")
+    audience: Literal["internal", "public"] | None = "internal"
+    limit: int | None = Field(10, ge=1, le=50, description="Passages returned at most; 10 if not given.")
 
 
 class DocumentIn(Strict):

@@ -5,7 +5,12 @@ from __future__ import annotations
 import threading
 from typing import Any
 
+import numpy as np
+from sqlalchemy import select
+
 from kb.errors import Busy
+from kb.store.tables import IdempotencyRow
+from kb.types import Chunk, Parsed
 from tests.web.conftest import World, events
 
 KEY = {"Idempotency-Key": "crm-1"}
@@ -54,6 +59,40 @@ def test_every_post_takes_one(world: World) -> None:
     rows = b"question,answer,collection\nWhat?,That.,docs\n"
     reports = [rest.post("/faq/import", data=rows, content_type="text/csv", headers={"Idempotency-Key": "import"}) for _ in range(2)]  # fmt: skip
     assert reports[0].get_json() == reports[1].get_json() and reports[0].get_json()["created"] == 1
+
+
+def test_another_import_under_the_same_key_is_a_conflict(world: World) -> None:
+    rest = world.rest("admin")
+    for rows, status in ((b"What?,That.", 200), (b"Who?,They.", 409)):
+        data = b"question,answer\n" + rows + b"\n"
+        response = rest.post("/faq/import?collection=docs", data=data, content_type="text/csv", headers=KEY)
+        assert response.status_code == status
+
+
+def test_what_is_sent_again_holds_no_deleted_document(world: World) -> None:
+    rest = world.rest("admin")
+    document = rest.upload(b"The zyzzyva eats palms.", "z.txt").get_json()["id"]
+    job = world.kb.jobs.claim()
+    assert job is not None
+    text = "The zyzzyva eats palms."
+    vectors = np.asarray(world.kb.encoder.encode_documents([text]))
+    parsed = Parsed(text, (0,), (Chunk(0, text, 0, len(text), page=1),), vectors, "txt", "en", None, 1)
+    world.kb.documents.publish(job, parsed, world.kb.encoder.name)
+    searched = {"Idempotency-Key": "search"}
+    first = rest.ask("the zyzzyva", headers={"Idempotency-Key": "ask2"})
+    found = rest.post("/search", json={"question": "zyzzyva"}, headers=searched)
+    assert "palms" in first.text and "palms" in found.text
+    with world.kb.db.read() as session:
+        kept = session.scalars(
+            select(IdempotencyRow.body).where(IdempotencyRow.key.in_(("ask2", "search")))
+        ).all()
+    assert len(kept) == 2 and not any("palms" in body for body in kept)
+    assert rest("DELETE", f"/documents/{document}").status_code == 204
+    again = rest.ask("the zyzzyva", headers={"Idempotency-Key": "ask2"})
+    assert again.headers["Idempotent-Replayed"] == "true" and "palms" not in again.text
+    streamed = rest.ask("the zyzzyva", headers={"Idempotency-Key": "ask2", "Accept": "text/event-stream"})
+    assert "palms" not in streamed.text and events(streamed)[-1][0] == "done"
+    assert "palms" not in rest.post("/search", json={"question": "zyzzyva"}, headers=searched).text
 
 
 def test_a_failed_request_may_be_tried_again(world: World) -> None:

@@ -265,3 +265,29 @@ def test_not_ready_while_the_index_is_broken(world: World) -> None:
     response = world.app.test_client().get("/readyz")
     assert response.status_code == 503 and "index" in response.get_json()
     assert world.app.test_client().get("/livez").status_code == 200
+
+
+def test_collections_are_listed_in_pages(world: World) -> None:
+    rest, seen, cursor = world.rest("admin"), list[str](), ""
+    for name in ("p1", "p2", "p3"):
+        assert rest.post("/collections", json={"name": name}).status_code == 201
+    everything = [row["name"] for row in rest.get("/collections").get_json()["data"]]
+    while True:
+        found = rest.get(f"/collections?limit=2{cursor}").get_json()
+        assert len(found["data"]) <= 2
+        seen += [row["name"] for row in found["data"]]
+        if found["next"] is None:
+            break
+        cursor = f"&cursor={found['next']}"
+    assert seen == everything and len(seen) > 3
+    assert rest.get("/collections?cursor=mine").status_code == 422
+
+
+def test_optional_fields_may_be_null_and_deadlines_short(world: World) -> None:
+    nothing = {"collections": None, "filters": None, "audience": None}
+    asked = {**nothing, "conversation_id": None, "ticket_id": None, "language": None, "deadline_ms": None}
+    rest = world.rest()
+    assert rest.ask("holiday", **asked).status_code == 200
+    assert rest.ask("holiday", deadline_ms=1).status_code == 200
+    assert rest.ask("holiday", deadline_ms=0).status_code == 422
+    assert rest.post("/search", json={"question": "holiday", "limit": None, **nothing}).status_code == 200

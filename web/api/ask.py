@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -14,7 +14,7 @@ from flask import Response, g, request
 from kb.errors import Unavailable
 from kb.types import Answer, Event, Filters, Question
 from web.endpoints import Reply, endpoint, reply
-from web.idempotent import Claim, claim
+from web.idempotent import Claim, Recall, claim
 from web.problems import Gone, known, problem
 from web.render import answer_html
 from web.schemas import AskIn, SearchIn
@@ -28,12 +28,28 @@ if TYPE_CHECKING:
 log = structlog.get_logger("kb.web")
 
 
+def _kept(body: str) -> str | None:
+    """Where to find the answer again: its id. None when it could not be saved."""
+    answer = json.loads(body)
+    if not answer["conversation_id"]:
+        return None
+    return json.dumps({"answer": answer["id"], "timings_ms": answer["timings_ms"]})
+
+
+def _kept_again(kb: Kb, principal: Principal, kept: str) -> str:
+    """The answer as it may be shown to this caller now. NotFound when its conversation was deleted."""
+    found = json.loads(kept)
+    answer = replace(kb.conversations.get(principal, found["answer"]), timings_ms=found["timings_ms"])
+    return json.dumps(answer_json(answer, principal), ensure_ascii=False)
+
+
 @endpoint(
     "POST",
     "/ask",
     scope="ask",
     tag="Questions",
     body=AskIn,
+    recall=Recall(_kept, _kept_again),
     replies={200: Reply(AnswerOut, "The answer; with `Accept: text/event-stream` a stream of events.")},
 )
 def ask(kb: Kb, principal: Principal, *, body: AskIn) -> Response:
@@ -44,7 +60,7 @@ def ask(kb: Kb, principal: Principal, *, body: AskIn) -> Response:
         filters=body.filters.filters() if body.filters else Filters(),
         conversation_id=body.conversation_id,
         ticket_id=body.ticket_id,
-        audience=body.audience,
+        audience=body.audience or "internal",
         language=body.language,
         deadline_ms=body.deadline_ms,
     )
@@ -64,6 +80,7 @@ def ask(kb: Kb, principal: Principal, *, body: AskIn) -> Response:
     scope="search",
     tag="Questions",
     body=SearchIn,
+    recall=Recall(lambda body: "", lambda kb, principal, kept: None),  # searching again changes nothing
     replies={200: Reply(PassagesOut, "The best passages, best first.")},
 )
 def search(kb: Kb, principal: Principal, *, body: SearchIn) -> Response:
@@ -74,7 +91,7 @@ def search(kb: Kb, principal: Principal, *, body: SearchIn) -> Response:
         body.question,
         collections=tuple(body.collections) if body.collections is not None else None,
         filters=body.filters.filters() if body.filters else Filters(),
-        limit=body.limit,
+        limit=body.limit or 10,
         audience="public" if body.audience == "public" else None,
     )
     timings = {**found.timings_ms, "total": round((time.perf_counter() - started) * 1000, 2)}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from flask import Response
 
 from web.endpoints import Reply, endpoint, page, reply
-from web.schemas import CollectionIn
+from web.schemas import CollectionIn, Paging
 from web.shapes import CollectionList, CollectionOut
 
 if TYPE_CHECKING:
@@ -20,11 +20,13 @@ if TYPE_CHECKING:
     "/collections",
     scope=None,
     tag="Collections",
+    query=Paging,
     replies={200: Reply(CollectionList, "What the caller may read, by name.")},
 )
-def list_collections(kb: Kb, principal: Principal) -> Response:
+def list_collections(kb: Kb, principal: Principal, *, query: Paging) -> Response:
     """List collections."""
-    return page(CollectionOut, kb.collections.list(principal), None)
+    rows, following = kb.collections.page(principal, query.cursor, query.limit)
+    return page(CollectionOut, rows, following)
 
 
 @endpoint(
