@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -62,25 +63,22 @@ class FakeConversations:
         self.turns: dict[str, list[Turn]] = {}
         self.error = error
 
-    def start_or_get(
-        self, principal: Principal, conversation_id: str | None, ticket_id: str | None, title: str
-    ) -> str:
-        if conversation_id is not None and conversation_id not in self.turns:
-            raise NotFound("There is no such conversation.")
-        found = conversation_id or f"cnv_{len(self.turns)}"
-        self.turns.setdefault(found, [])
-        return found
-
     def history(self, principal: Principal, id: str, limit: int) -> tuple[Turn, ...]:
         if id not in self.turns:
             raise NotFound("There is no such conversation.")
         return tuple(self.turns[id][-limit:])
 
-    def save(self, principal: Principal, answer: Answer, standalone: str) -> None:
+    def save(
+        self, principal: Principal, answer: Answer, standalone: str, *, ticket_id: str | None = None
+    ) -> str:
         if self.error is not None:
             raise self.error
+        found = answer.conversation_id or f"cnv_{len(self.turns)}"
+        answer = replace(answer, conversation_id=found)
         self.saved.append((answer, standalone))
-        self.turns[answer.conversation_id] += [Turn("user", answer.question), Turn("assistant", answer.text)]
+        self.turns.setdefault(found, [])
+        self.turns[found] += [Turn("user", answer.question), Turn("assistant", answer.text)]
+        return found
 
 
 class FakeFaq:

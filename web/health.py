@@ -15,7 +15,8 @@ from web.doors import Policy
 if TYPE_CHECKING:
     from kb.app import Kb
 
-LEAST_FREE = 64 * 2**20  # bytes
+LEAST_FREE = 64 * 2**20  # bytes; less on small disks:
+LEAST_SHARE = 0.05
 
 
 def install(app: Flask, kb: Kb) -> None:
@@ -43,10 +44,10 @@ def _say(status: int, what: dict[str, str]) -> Response:
 
 def _writable(kb: Kb) -> str:
     try:
-        with kb.db.write():
-            return ""  # a write transaction was given; nothing to write in it
+        kb.db.probe()
     except KbError as error:
         return error.title
+    return ""
 
 
 def _caught_up(kb: Kb) -> str:
@@ -58,4 +59,9 @@ def _caught_up(kb: Kb) -> str:
 
 
 def _space(kb: Kb) -> str:
-    return "" if shutil.disk_usage(kb.settings.data).free > LEAST_FREE else "the disk is nearly full"
+    try:
+        disk = shutil.disk_usage(kb.settings.data)
+    except OSError as error:
+        return f"the state directory: {error.strerror}"
+    enough = disk.free > min(LEAST_FREE, LEAST_SHARE * disk.total)
+    return "" if enough else "the disk is nearly full"

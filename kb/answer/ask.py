@@ -275,11 +275,10 @@ class Asker:
         asked = run.asked
         try:
             with run.step("save"):
-                conversation = self._conversations.start_or_get(
-                    run.principal, asked.conversation_id, asked.ticket_id, run.text
+                conversation = self._conversations.save(
+                    run.principal, answer, run.standalone, ticket_id=asked.ticket_id
                 )
                 answer = replace(answer, conversation_id=conversation)
-                self._conversations.save(run.principal, answer, run.standalone)
         except (Busy, DiskFull) as problem:
             log.error("answer not saved: %s", problem.detail)
             notice = " ".join(filter(None, (answer.notice, say("unsaved", run.language))))

@@ -10,13 +10,11 @@ from kb.types import Answer, FaqMatch, Filters, Principal, Retrieved, Turn
 class Conversations(Protocol):
     """What answering needs of kb.store."""
 
-    def start_or_get(
-        self, principal: Principal, conversation_id: str | None, ticket_id: str | None, title: str
-    ) -> str: ...
-
     def history(self, principal: Principal, conversation_id: str, limit: int) -> tuple[Turn, ...]: ...
 
-    def save(self, principal: Principal, answer: Answer, standalone: str) -> None: ...
+    def save(
+        self, principal: Principal, answer: Answer, standalone: str, *, ticket_id: str | None = None
+    ) -> str: ...
 
 
 class Retriever(Protocol):

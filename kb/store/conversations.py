@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Literal
 
@@ -66,17 +66,8 @@ class Conversations:
         if conversation_id is not None:
             with self.db.read() as session:
                 return _own(session, principal, conversation_id).id
-        row = ConversationRow(
-            id=new_id("cnv"),
-            principal=who(principal),
-            title=clean(" ".join(title.split()))[:200],
-            ticket_id=clean(ticket_id)[:200] if ticket_id else None,
-            created_at=now(),
-            updated_at=now(),
-        )
         with self.db.write() as session:
-            session.add(row)
-        return row.id
+            return _start(session, principal, ticket_id, title).id
 
     def history(self, principal: Principal, id: str, limit: int) -> tuple[Turn, ...]:
         """The last `limit` turns, oldest first; answers whose sources are out of reach are left out."""
@@ -92,14 +83,24 @@ class Conversations:
                     turns.append(Turn("assistant", answer.text))
         return tuple(turns[-limit:]) if limit > 0 else ()
 
-    def save(self, principal: Principal, answer: Answer, standalone: str) -> None:
-        """Keep an answer. standalone: the question with its subject, as it was searched for."""
+    def save(
+        self, principal: Principal, answer: Answer, standalone: str, *, ticket_id: str | None = None
+    ) -> str:
+        """Keep an answer; one without a conversation begins one. Returns the conversation's id.
+
+        standalone: the question with its subject, as it was searched for. One transaction: who asks waits for it.
+        """
         with self.db.write() as session:
-            _own(session, principal, answer.conversation_id).updated_at = now()
+            if answer.conversation_id:
+                conversation = _own(session, principal, answer.conversation_id)
+                conversation.updated_at = now()
+            else:
+                conversation = _start(session, principal, ticket_id, answer.question)
+                answer = replace(answer, conversation_id=conversation.id)
             session.add(
                 AnswerRow(
                     id=answer.id,
-                    conversation_id=answer.conversation_id,
+                    conversation_id=conversation.id,
                     principal=who(principal),
                     question=clean(answer.question),
                     standalone=clean(standalone),
@@ -109,6 +110,7 @@ class Conversations:
                     created_at=answer.created_at.replace(tzinfo=None),
                 )
             )
+            return conversation.id
 
     def get(self, principal: Principal, answer_id: str) -> Answer:
         """An answer as it may be shown now. NotFound: not this principal's (admins see all)."""
@@ -218,6 +220,20 @@ class Conversations:
 
 
 _cursor = cursor  # methods have a parameter of that name
+
+
+def _start(session: Session, principal: Principal, ticket_id: str | None, title: str) -> ConversationRow:
+    row = ConversationRow(
+        id=new_id("cnv"),
+        principal=who(principal),
+        title=clean(" ".join(title.split()))[:200],
+        ticket_id=clean(ticket_id)[:200] if ticket_id else None,
+        created_at=now(),
+        updated_at=now(),
+    )
+    session.add(row)
+    session.flush()  # its answers refer to it
+    return row
 
 
 def _own(session: Session, principal: Principal, id_: str) -> ConversationRow:

@@ -29,10 +29,11 @@ from sqlalchemy.orm import Session
 from sqlalchemy.pool import QueuePool
 
 from kb.errors import Broken, Busy
-from kb.store.failures import translated
+from kb.store.failures import from_os, translated
 
 WAL_LIMIT = 16 * 2**20  # bytes; beyond it the next commit checkpoints
 BUSY_TIMEOUT_MS = 5000
+PROBE_S, STUCK_S = 1.0, 120.0
 
 _open: weakref.WeakSet[Database] = weakref.WeakSet()
 
@@ -67,6 +68,7 @@ class Database:
         self._holder: int | None = None
         self._in_use = False  # a session was open when this process forked
         self._torn = False  # forked in the middle of a session
+        self._opened, self._probed = time.monotonic(), -PROBE_S  # when a write was last known to be possible
         self._tried_at = 0  # size of the log when a checkpoint last left it as it was
         _open.add(self)
 
@@ -88,6 +90,24 @@ class Database:
                 yield session
                 session.commit()
             self._checkpoint_when_large()
+
+    def probe(self) -> None:
+        """Whether a write could begin now; raises what a write would. Cheap: asked often, and waits for nobody.
+
+        While another writer is at work the database is writable; only one that stays at it for STUCK_S is not.
+        """
+        self._whole()
+        now = time.monotonic()
+        if now - self._probed < PROBE_S:
+            return
+        try:
+            with translated(self.path), self._alone(0.0), Session(self._writer) as session:
+                session.connection()  # BEGIN IMMEDIATE, rolled back: nothing is written, nothing synced
+        except Busy:
+            if now - max(self._probed, self._opened) > STUCK_S:
+                raise
+            return
+        self._probed = now
 
     def migrate(self) -> None:
         """Bring the schema to this version. Safe when several processes start at once."""
@@ -141,7 +161,10 @@ class Database:
 
     def _flock(self, deadline: float, limit: float) -> int:
         assert self.path is not None
-        descriptor = os.open(f"{self.path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            descriptor = os.open(f"{self.path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise from_os(error, self.path) from error
         wait = 0.0005
         while True:
             try:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import csv
 import io
+import shutil
 
 import pytest
 
+from kb.store import Database
+from kb.store.tables import MetaRow
 from tests.web.conftest import World, publish
 
 ANSWER = {"id", "conversation_id", "question", "text", "tier", "answerable", "support", "citations", "passages", "model", "timings_ms", "created_at"}  # fmt: skip
@@ -256,6 +259,26 @@ def test_health(world: World) -> None:
     client = world.app.test_client()
     assert client.get("/livez").get_json() == {"status": "alive"}
     assert client.get("/readyz").get_json() == {"status": "ready"}
+
+
+def test_ready_during_a_long_write_and_on_a_small_disk(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    client = world.app.test_client()
+    other = Database(world.kb.settings.database)
+    with other.write() as session:
+        session.merge(MetaRow(key="import", value="running"))
+        session.flush()
+        assert client.get("/readyz").get_json() == {"status": "ready"}
+    other.close()
+    usage = shutil.disk_usage("/")
+    for total, free, ready in (
+        (2**26, 2**24, True),
+        (2**26, 2**20, False),
+        (2**40, 2**25, False),
+        (2**40, 2**27, True),
+    ):
+        disk = usage._replace(total=total, free=free)
+        monkeypatch.setattr(shutil, "disk_usage", lambda path, disk=disk: disk)
+        assert (client.get("/readyz").status_code == 200) is ready, (total, free)
 
 
 def test_not_ready_while_the_index_is_broken(world: World) -> None:

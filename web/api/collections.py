@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 def list_collections(kb: Kb, principal: Principal, *, query: Paging) -> Response:
     """List collections."""
     rows, following = kb.collections.page(principal, query.cursor, query.limit)
-    return page(CollectionOut, rows, following)
+    return page(CollectionOut, list(rows), following)
 
 
 @endpoint(

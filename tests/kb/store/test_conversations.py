@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
+from sqlalchemy import event
 
 from kb.access import person
 from kb.errors import Forbidden, Invalid, NotFound
@@ -109,6 +110,20 @@ def test_history_is_the_last_turns_oldest_first(conversations: Conversations, sh
     assert [a.question for a in conversations.messages(ANN, id_)] == ["q0", "q1", "q2", "q3"]
     ((listed,), _) = conversations.list(ANN)
     assert (listed.title, listed.ticket_id) == ("First question", "T-1")
+
+
+def test_a_first_answer_begins_its_conversation_in_the_same_transaction(
+    conversations: Conversations, shared: Document
+) -> None:
+    commits: list[object] = []
+    event.listen(conversations.db._engine, "commit", lambda connection: commits.append(connection))
+    given = answer("", shared.id, question="  First   question ")
+    id_ = conversations.save(ANN, given, "", ticket_id="T-9")
+    assert len(commits) == 1
+    assert conversations.get(ANN, given.id) == replace(given, conversation_id=id_)
+    ((listed,), _) = conversations.list(ANN)
+    assert (listed.id, listed.title, listed.ticket_id) == (id_, "First question", "T-9")
+    assert conversations.save(ANN, replace(given, id="ans_2", conversation_id=id_), "") == id_
 
 
 def test_nobody_meets_anothers_conversation(conversations: Conversations, shared: Document) -> None:

@@ -166,7 +166,7 @@ def test_eight_processes_never_write_or_checkpoint_at_the_same_instant(db: Datab
 
 
 def _hold(url: str, notes: Path, locked: bool) -> None:
-    """Write, and stay in the transaction for a second."""
+    """Write, and stay in the transaction for a second, or until somebody else came in."""
     db = Noting(url, lock_timeout=60)
     db.notes, db.locked = notes, locked
     with db.write() as session:
@@ -174,7 +174,11 @@ def _hold(url: str, notes: Path, locked: bool) -> None:
         db.note("in")
         session.merge(MetaRow(key="n", value="1"))
         session.flush()
-        time.sleep(1)
+        until = time.monotonic() + (
+            1 if locked else 30
+        )  # without the lock, for as long as the other one takes
+        while time.monotonic() < until and len(notes.read_text().splitlines()) < 2:
+            time.sleep(0.01)
         db.note("out")
     os._exit(0)
 
@@ -265,3 +269,38 @@ def test_a_file_that_is_no_database_is_called_damaged(tmp_path: Path) -> None:
 def test_memory_is_refused() -> None:
     with pytest.raises(Broken):
         Database("sqlite:///:memory:")
+
+
+def test_probing_waits_for_no_writer_and_writes_nothing(
+    db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(db, "a", "1")
+    other = Database(db.url, lock_timeout=60.0)
+    with db.write() as session:
+        session.merge(MetaRow(key="a", value="2"))
+        session.flush()
+        other.probe()  # a long import is writing: that is what writable looks like
+        assert other._probed < 0
+    other.probe()
+    assert other._probed > 0
+    db.checkpoint()
+    assert get(db, "a") == "2"
+    monkeypatch.setattr(database_module, "STUCK_S", -1.0)
+    monkeypatch.setattr(database_module, "PROBE_S", 0.0)
+    with db.write(), pytest.raises(Busy):
+        other.probe()
+    other.close()
+
+
+def test_probing_again_at_once_takes_no_lock(db: Database) -> None:
+    db.probe()
+    with db.write():  # the lock is held by this very thread: taking it again would be an error
+        db.probe()
+
+
+def test_a_database_that_cannot_be_locked_is_broken(tmp_path: Path) -> None:
+    db = Database(f"sqlite:///{tmp_path / 'kb.sqlite3'}")
+    (tmp_path / "kb.sqlite3.lock").mkdir()
+    for call in (db.probe, db.migrate):
+        with pytest.raises(Broken, match="lock"):
+            call()
