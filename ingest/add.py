@@ -116,7 +116,7 @@ def _items(
     """The items of every path; a path that cannot be read is reported and the others go on."""
     for path in paths:
         try:
-            yield from expand([path], stdin_name=name)
+            yield from expand([path], stdin_name=name, left_out=lambda text: click.echo(text, err=True))
         except (KbError, OSError) as error:
             report((str(Path(path)), str(getattr(error, "detail", error))))
 
@@ -136,10 +136,12 @@ def _wait(kb: Kb, ids: list[str], progress: Progress) -> None:
         done = len(ids) - len(open_ids)
         progress.update(task, completed=done, rate=rate(done))
         if open_ids and not warned and time.monotonic() - last_change > 20:
-            click.echo(
-                "Nothing has moved for 20 seconds. Is a worker running? (kb up, or kb worker)", err=True
-            )
-            warned = True
+            last_change = time.monotonic()
+            if not kb.jobs.pending()["leased"]:  # nobody is at work, not even on something long
+                click.echo(
+                    "Nothing has moved for 20 seconds. Is a worker running? (kb up, or kb worker)", err=True
+                )
+                warned = True
         if open_ids:
             time.sleep(0.2)
 

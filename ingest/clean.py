@@ -8,6 +8,7 @@ NFC at last.
 
 from __future__ import annotations
 
+import itertools
 import re
 import unicodedata
 from collections import Counter
@@ -187,7 +188,7 @@ def _same(found: Sequence[tuple[int, str]], often: float) -> bool:
 def _counts(found: Sequence[tuple[int, str]]) -> bool:
     """Whether a number in these lines grows from page to page as pages do (chapters may start anew)."""
     numbers = [(page, [int(n) for n in DIGITS.findall(line)]) for page, line in found]
-    steps = list(zip(numbers, numbers[1:], strict=False))
+    steps = list(itertools.pairwise(numbers))
     return any(
         sum(later[at] - earlier[at] == next_ - page for (page, earlier), (next_, later) in steps)
         >= 0.6 * len(steps)

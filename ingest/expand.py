@@ -34,10 +34,16 @@ class Item:
     open: Callable[[], BinaryIO]
 
 
-def expand(paths: Sequence[str | Path], *, stdin_name: str | None = None) -> Iterator[Item]:
+def expand(
+    paths: Sequence[str | Path],
+    *,
+    stdin_name: str | None = None,
+    left_out: Callable[[str], object] = lambda text: None,
+) -> Iterator[Item]:
     """Items in a stable order: an interrupted run that is repeated meets the same ones.
 
-    Hidden files are left out of directories and zips. Raises NotFound for a path that is not there, TooLarge and
+    Hidden files are left out of directories and zips; links that lead out of a directory too, and `left_out` is
+    told: whoever may put a link there need not be allowed to read what it leads to. Raises NotFound for a path that is not there, TooLarge and
     Invalid for a zip beyond its limits or damaged.
     """
     for path in map(str, paths):
@@ -45,7 +51,7 @@ def expand(paths: Sequence[str | Path], *, stdin_name: str | None = None) -> Ite
             name = stdin_name or "standard-input.txt"
             yield Item(Path(name).name, name, _spooled_stdin)
         elif Path(path).is_dir():
-            yield from _directory(Path(path))
+            yield from _directory(Path(path), left_out)
         elif Path(path).is_file():
             # Alone, a file goes by its own name: the same from whichever directory it is added.
             yield from _file(Path(path), Path(path).name)
@@ -53,13 +59,18 @@ def expand(paths: Sequence[str | Path], *, stdin_name: str | None = None) -> Ite
             raise NotFound(f"{path} is not there, or is neither a file nor a directory.")
 
 
-def _directory(top: Path) -> Iterator[Item]:
-    base = top.resolve().name
+def _directory(top: Path, left_out: Callable[[str], object]) -> Iterator[Item]:
+    home = top.resolve()
+    base = home.name
     for folder, folders, files in os.walk(top):
         folders[:] = sorted(name for name in folders if not _hidden(name))
         for name in sorted(files):
             path = Path(folder) / name
-            if not _hidden(name) and path.is_file():
+            if _hidden(name) or not path.is_file():
+                continue
+            if path.is_symlink() and not path.resolve().is_relative_to(home):
+                left_out(f"{path} is a link that leads out of {top}; it was left out.")
+            else:
                 inner = path.relative_to(top).as_posix()
                 yield from _file(path, f"{base}/{inner}" if base else inner)
 
@@ -74,7 +85,9 @@ def _file(path: Path, external_id: str) -> Iterator[Item]:
 def _zip(path: Path, external_id: str) -> Iterator[Item]:
     try:
         with zipfile.ZipFile(path) as archive:
-            entries = [entry for entry in archive.infolist() if _wanted(entry)]
+            every = archive.infolist()
+            _whole(path, every)
+            entries = [entry for entry in every if _wanted(entry)]
     except (zipfile.BadZipFile, ValueError, NotImplementedError) as error:
         raise Invalid(f"{path} is a damaged zip file.") from error
     if len(entries) > MAX_ENTRIES:
@@ -88,6 +101,14 @@ def _zip(path: Path, external_id: str) -> Iterator[Item]:
         inner = safe_name(entry.filename)
         if inner:
             yield Item(inner.rpartition("/")[2], f"{external_id}/{inner}", _opener(path, entry))
+
+
+def _whole(path: Path, entries: Sequence[zipfile.ZipInfo]) -> None:
+    """BadZipFile where the list of files found belongs to a zip inside a zip that was cut short."""
+    with path.open("rb") as file:
+        begins = file.read(4) == b"PK\x03\x04"
+    if begins and entries and min(entry.header_offset for entry in entries) > 0:
+        raise zipfile.BadZipFile("cut short")
 
 
 def safe_name(name: str) -> str:

@@ -72,8 +72,9 @@ class Kb:
     def db(self) -> Database:
         """The database, migrated."""
         from kb.store.db import Database
+        from kb.store.private import private_directory
 
-        self.settings.data.mkdir(parents=True, exist_ok=True)
+        private_directory(self.settings.data)
         db = Database(self.settings.database)
         db.migrate()
         return db

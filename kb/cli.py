@@ -25,6 +25,7 @@ BUILT_IN = {
     "ask": "kb.commands.questions:ask",
     "faq": "kb.commands.faq:faq",
     "collection": "kb.commands.collection:collection",
+    "group": "kb.commands.group:group",
     "user": "kb.commands.people:user",
     "key": "kb.commands.people:key",
     "eval": "kb.commands.evaluate:evaluate_",
@@ -72,9 +73,12 @@ def kb() -> None:
 
 
 def main() -> None:
-    """Run a command. 0 done, 1 failed with a message, 2 wrong usage; a traceback only with KB_DEBUG=1."""
+    """Run a command. What it creates is its owner's alone: most of it is the state, which holds everybody's documents.
+
+    0 done, 1 failed with a message, 2 wrong usage; a traceback only with KB_DEBUG=1."""
+    before = os.umask(0o077)
     try:
-        code = kb(prog_name="kb", standalone_mode=False)
+        code = kb(prog_name="kb", standalone_mode=False, obj=before)
     except click.exceptions.Abort:
         click.echo("Stopped.", err=True)
         sys.exit(1)
@@ -98,6 +102,8 @@ def _describe(error: Exception) -> str:
     if isinstance(error, ValidationError) and error.title == "Settings":
         lines = [f"KB_{'_'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors()]
         return "A setting is wrong; `kb config` lists them all.\n  " + "\n  ".join(lines)
+    if type(error).__name__ == "TOMLDecodeError":
+        return f"{os.environ.get('KB_CONFIG', 'kb.toml')} is not valid TOML: {error}"
     if isinstance(error, OSError) and error.filename:
         return f"{error.filename}: {error.strerror}"
     return f"{type(error).__name__}: {error} (run again with KB_DEBUG=1 for the details)"

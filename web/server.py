@@ -69,8 +69,8 @@ class Server(BaseApplication):  # type: ignore[misc]
         """The WSGI application."""
         logging.captureWarnings(True)
         try:
-            self.settings.data.mkdir(parents=True, exist_ok=True)
             kb = build(self.settings)
+            kb.collections.begin()
             door = open_door(self.settings.data, address(self.settings))
             app = create_app(kb, door)
             kb.index.refresh()  # encoder and indexes are loaded before the first question

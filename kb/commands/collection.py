@@ -1,13 +1,15 @@
-"""`kb collection create | list | rm | grant`."""
+"""`kb collection create | list | rm | grants | grant | revoke`."""
 
 from __future__ import annotations
 
+import sys
 from typing import cast
 
 import click
 
 from kb.access.principals import SYSTEM
-from kb.app import build
+from kb.app import Kb, build
+from kb.commands.group import find_group
 from kb.commands.show import as_json, json_option, table
 from kb.errors import NotFound
 from kb.types import Audience
@@ -50,29 +52,79 @@ def list_(as_json_: bool) -> None:
 
 @collection.command()
 @click.argument("name")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--yes", is_flag=True, help="Do not ask at a terminal.")
 def rm(name: str, yes: bool) -> None:
     """Delete a collection with all its documents and FAQ entries."""
-    if not yes:
+    if not yes and sys.stdin.isatty():  # a script means what it says
         click.confirm(f"Delete {name} with everything in it?", abort=True)
     build().collections.delete(SYSTEM, name)
     click.echo(f"deleted {name}")
 
 
+subjects = click.option(
+    "--to", "--from", "named", multiple=True, metavar="SUBJECT", help="everyone, group:NAME or user:EMAIL."
+)
+
+
 @collection.command()
 @click.argument("name")
-@click.argument("subject", metavar="everyone|group:NAME|user:EMAIL")
+@click.argument("given", metavar="[everyone|group:NAME|user:EMAIL]…", nargs=-1)
+@subjects
 @click.option("--write", is_flag=True, help="May also add and remove documents.")
-def grant(name: str, subject: str, write: bool) -> None:
-    """Let people read (or write) a collection."""
-    kind, _, who = subject.partition(":")
+def grant(name: str, given: tuple[str, ...], named: tuple[str, ...], write: bool) -> None:
+    """Let people read (or write) a collection: kb collection grant handbook --to group:staff."""
     kb = build()
-    if kind == "user":
-        who = kb.users.find(who).id
-    elif kind == "group":
-        matching = [group.id for group in kb.groups.list() if group.name == who]
-        if not matching:
-            raise NotFound(f"There is no group {who!r}.")
-        who = matching[0]
-    kb.collections.grant(name, kind, who, "write" if write else "read")
-    click.echo(f"{subject} may {'write' if write else 'read'} {name}")
+    for subject, (kind, who) in _subjects(kb, (*given, *named)).items():
+        kb.collections.grant(name, kind, who, "write" if write else "read")
+        click.echo(f"{subject} may {'write' if write else 'read'} {name}")
+
+
+@collection.command()
+@click.argument("name")
+@click.argument("given", metavar="[everyone|group:NAME|user:EMAIL]…", nargs=-1)
+@subjects
+def revoke(name: str, given: tuple[str, ...], named: tuple[str, ...]) -> None:
+    """Take a grant back, at once: kb collection revoke handbook --from group:staff."""
+    kb = build()
+    for subject, (kind, who) in _subjects(kb, (*given, *named)).items():
+        if not any(grant[:2] == (kind, who) for grant in kb.collections.grants(SYSTEM, name)):
+            raise NotFound(f"{subject} has no grant on {name}.")
+        kb.collections.revoke(name, kind, who)
+        click.echo(f"{subject} has no grant on {name} any more")
+
+
+@collection.command()
+@click.argument("name")
+@json_option
+def grants(name: str, as_json_: bool) -> None:
+    """List who may read or write a collection. Admins may always."""
+    kb = build()
+    emails = {user.id: user.email for user in kb.users.list()}
+    groups = {group.id: group.name for group in kb.groups.list()}
+    names = {"user": emails, "group": groups}
+    found = [
+        {"to": kind if kind == "everyone" else f"{kind}:{names[kind].get(who, who)}", "may": permission}
+        for kind, who, permission in kb.collections.grants(SYSTEM, name)
+    ]
+    if as_json_:
+        as_json({"data": found, "next": None})
+        return
+    table(("to", "may"), ((row["to"], row["may"]) for row in found))
+
+
+def _subjects(kb: Kb, given: tuple[str, ...]) -> dict[str, tuple[str, str]]:
+    """What was typed → (kind, id). UsageError for none or nonsense, NotFound for nobody."""
+    found: dict[str, tuple[str, str]] = {}
+    for subject in given:
+        kind, _, who = subject.partition(":")
+        if kind == "user" and who:
+            found[subject] = (kind, kb.users.find(who).id)
+        elif kind == "group" and who:
+            found[subject] = (kind, find_group(kb, who).id)
+        elif subject == "everyone":
+            found[subject] = (kind, "")
+        else:
+            raise click.UsageError(f"{subject!r} is nobody: name everyone, group:NAME or user:EMAIL.")
+    if not found:
+        raise click.UsageError("Say who: everyone, group:NAME or user:EMAIL.")
+    return found

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import click
 
 from kb.access.principals import SYSTEM
 from kb.app import build
 from kb.commands.show import as_json, json_option, table
-from kb.types import Document
+from kb.types import Document, State
+
+STATES = get_args(State)
 
 
 @click.command("list")
 @click.option("--collection", "-C", help="Only this collection.")
-@click.option("--state", help="Only documents in this state, e.g. failed.")
+@click.option("--state", type=click.Choice(STATES), help="Only documents in this state.")
 @click.option("-q", "query", help="Only titles and names that contain this.")
-@click.option("--limit", default=1000, show_default=True, help="At most this many.")
+@click.option("--limit", type=click.IntRange(1), default=1000, show_default=True, help="At most this many.")
 @json_option
 def list_(collection: str | None, state: str | None, query: str | None, limit: int, as_json_: bool) -> None:
     """List documents with their state, newest first."""
@@ -53,7 +57,8 @@ def list_(collection: str | None, state: str | None, query: str | None, limit: i
         ),
     )
     if not found:
-        click.echo("No documents yet: kb add PATH…")
+        narrowed = collection or state or query
+        click.echo("No such documents." if narrowed else "No documents yet: kb add PATH…")
 
 
 @click.command()

@@ -73,9 +73,19 @@ def _request(data: Path, path: str, body: dict[str, Any], accept: str) -> http.c
     if response.status == 401:  # the file is older than the server behind the port
         raise NotRunning
     if response.status >= 400:
-        problem = _json(response)
-        raise KbError(str(problem.get("detail") or problem.get("title") or response.reason))
+        raise _refused(_json(response), response.reason)
     return response
+
+
+def _refused(problem: dict[str, Any], otherwise: str) -> KbError:
+    """The server's problem as the error it was there; wrong fields are named one by one."""
+    detail = str(problem.get("detail") or problem.get("title") or otherwise)
+    wrong = [
+        f"{e['pointer'].strip('/') or 'the request'}: {e['detail']}" for e in problem.get("errors") or ()
+    ]
+    error = KbError("; ".join(wrong) or detail)
+    error.title = str(problem.get("title") or error.title)
+    return error
 
 
 def _json(response: http.client.HTTPResponse) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -86,9 +87,12 @@ def _all() -> list[FaqEntry]:
 
 @faq.command()
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
-def export(file: Path) -> None:
+@click.pass_obj
+def export(umask: int | None, file: Path) -> None:
     """Export all entries to FILE (.csv or .json; - for standard output as CSV)."""
     entries = _all()
+    if umask is not None:
+        os.umask(umask)  # this file is not kb's but the caller's
     if file.suffix.lower() == ".json":
         file.write_text(json.dumps([plain(e) for e in entries], ensure_ascii=False, indent=2))
         return

@@ -17,7 +17,9 @@ collection_option = click.option(
 
 @click.command()
 @click.argument("question")
-@click.option("-k", "limit", default=10, show_default=True, help="Passages to show.")
+@click.option(
+    "-k", "limit", type=click.IntRange(1, 50), default=10, show_default=True, help="Passages to show."
+)
 @collection_option
 @json_option
 def search(question: str, limit: int, collections: tuple[str, ...], as_json_: bool) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -14,9 +16,8 @@ from types import FrameType
 
 import click
 
-from kb.access.principals import SYSTEM
 from kb.app import build
-from kb.errors import Invalid
+from kb.errors import Conflict, Invalid
 from kb.ops.supervisor import Supervisor
 from kb.settings import Settings
 from kb.types import Process
@@ -37,10 +38,11 @@ def up(sample: bool) -> None:
     if "KB_CRASHPOINT" in os.environ:
         raise Invalid("KB_CRASHPOINT is set: that kills kb on purpose and is for tests only. Unset it.")
     supervisor.acquire()
+    _free(settings)
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
     kb = build(settings)
-    empty = not kb.collections.list(SYSTEM)
+    empty = kb.collections.begin()
     address = settings.public_url or f"http://{_visible(settings.host)}:{settings.port}"
     link = kb.users.first_admin_token()
     if sample and empty:
@@ -58,6 +60,22 @@ def up(sample: bool) -> None:
 
     supervisor.run(processes(settings), announce)
     click.echo("Stopped.")
+
+
+def _free(settings: Settings) -> None:
+    """Conflict when the port is taken: the web server would fail, and another kb's answer pass for ours."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((settings.host, settings.port))
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise Invalid(f"kb cannot listen on {settings.host} (KB_HOST): {error.strerror}.") from None
+            raise Conflict(
+                f"Port {settings.port} of {settings.host} is taken by another program, perhaps another kb. "
+                "Stop it, or set KB_PORT to a free port."
+            ) from None
 
 
 def processes(settings: Settings) -> list[Process]:

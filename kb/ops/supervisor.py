@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import IO
 
 from kb.errors import Conflict
+from kb.store import private_directory
 from kb.types import Process
 
 FIRST_DELAY_S, LONGEST_DELAY_S, STEADY_S = 0.3, 20.0, 60.0
@@ -49,7 +50,7 @@ class Supervisor:
 
     def acquire(self) -> None:
         """Take the state directory for this supervisor. Conflict if another one runs on it."""
-        self.data.mkdir(parents=True, exist_ok=True)
+        private_directory(self.data)
         lock = open(self.data / "up.lock", "a+")  # held open for the supervisor's lifetime
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -12,6 +12,7 @@ from kb.store.faqs import Faqs
 from kb.store.idempotency import Idempotency
 from kb.store.jobs import FenceLost, Jobs
 from kb.store.mend import mend, sweep
+from kb.store.private import private_directory
 from kb.store.scope import SYSTEM, Scope, allowed, need
 
 __all__ = [
@@ -38,5 +39,6 @@ __all__ = [
     "checks",
     "mend",
     "need",
+    "private_directory",
     "sweep",
 ]

@@ -20,6 +20,7 @@ from typing import BinaryIO
 from kb.errors import NotFound, TooLarge
 from kb.store.crashpoints import crashpoint
 from kb.store.failures import from_os
+from kb.store.private import opener, private_directory
 
 PIECE = 2**20
 GRACE_S = 24 * 3600
@@ -44,11 +45,12 @@ class Blobs:
         """Store a stream, durably. TooLarge beyond `limit_bytes`; DiskFull when there is no space."""
         temporary = self.directory / "tmp" / f"{os.getpid()}-{secrets.token_hex(8)}"
         try:
-            temporary.parent.mkdir(parents=True, exist_ok=True)
+            private_directory(self.directory)
+            private_directory(temporary.parent)
             sha256, size = self._receive(stream, temporary, limit_bytes)
             path = self.path(sha256)
             if not path.parent.exists():
-                path.parent.mkdir(exist_ok=True)
+                private_directory(path.parent)
                 _sync_directory(self.directory)
             with self._lock(fcntl.LOCK_SH):
                 # also when it is there already: this heals a damaged copy and makes it young for sweep()
@@ -108,7 +110,7 @@ class Blobs:
 
     def _receive(self, stream: BinaryIO, temporary: Path, limit: int) -> tuple[str, int]:
         digest, size = hashlib.sha256(), 0
-        with temporary.open("xb") as file:
+        with open(temporary, "xb", opener=opener) as file:
             while piece := stream.read(PIECE):
                 size += len(piece)
                 if size > limit:

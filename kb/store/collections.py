@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 
 from sqlalchemy import Delete, delete, func, select
 from sqlalchemy.exc import IntegrityError
@@ -20,6 +21,7 @@ from kb.store.values import cursor as make_cursor
 from kb.types import Audience, Collection, Principal
 
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+DEFAULT = "default"
 SUBJECTS = ("user", "group", "everyone")
 PERMISSIONS = ("read", "write")
 
@@ -69,6 +71,15 @@ class Collections:
         except IntegrityError:
             raise Conflict(f"There is a collection {name!r} already.", slug="collection-exists") from None
         return Collection(name, row.title, audience, 0, aware(row.created_at))
+
+    def begin(self) -> bool:
+        """In a kb without any collection, make the one that uploads go to unless told otherwise. Whether it did."""
+        with self.db.read() as session:
+            if session.scalar(select(func.count()).select_from(CollectionRow)):
+                return False
+        with suppress(Conflict):  # another process was quicker
+            self.create(SYSTEM, DEFAULT, DEFAULT.capitalize())
+        return True
 
     def list(self, principal: Principal) -> list[Collection]:
         """The collections this principal may read, by name."""

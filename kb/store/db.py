@@ -23,13 +23,15 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Engine, event, make_url
+from sqlalchemy import URL, Engine, event, make_url
 from sqlalchemy.engine import Connection, create_engine
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import QueuePool
 
-from kb.errors import Broken, Busy
+from kb.errors import Broken, Busy, Invalid
 from kb.store.failures import from_os, translated
+from kb.store.private import private_file
 
 WAL_LIMIT = 16 * 2**20  # bytes; beyond it the next commit checkpoints
 BUSY_TIMEOUT_MS = 5000
@@ -53,7 +55,7 @@ class Database:
     def __init__(self, url: str, *, lock_timeout: float = 5.0) -> None:
         self.url = url
         self.lock_timeout = lock_timeout
-        parsed = make_url(url)
+        parsed = _address(url)
         self.sqlite = parsed.get_backend_name() == "sqlite"
         self.path: Path | None = None
         if self.sqlite:
@@ -61,6 +63,7 @@ class Database:
                 raise Broken("kb needs a database file: an in-memory database cannot be shared by processes.")
             self.path = Path(parsed.database).resolve()
             self.path.parent.mkdir(parents=True, exist_ok=True)
+            private_file(self.path)  # its log and shared memory take their rights from it
         self._engine = self._make_engine()
         self._writer = self._engine.execution_options(kb_write=True)
         self._turn = threading.Lock()
@@ -227,7 +230,13 @@ class Database:
 
     def _make_engine(self) -> Engine:
         if not self.sqlite:
-            return create_engine(self.url, pool_size=16, max_overflow=32, pool_pre_ping=True)
+            try:
+                return create_engine(self.url, pool_size=16, max_overflow=32, pool_pre_ping=True)
+            except (ImportError, NoSuchModuleError) as error:
+                raise Invalid(
+                    f"KB_DATABASE_URL: the driver for this database is not installed here ({error}). "
+                    "Install it into kb's environment, or leave the setting out to use SQLite."
+                ) from error
         engine = create_engine(
             self.url,
             pool_size=16,
@@ -252,6 +261,15 @@ class Database:
         if self._held is not None:
             os.close(self._held)  # the parent keeps its own copy, and with it the lock
         self._turn, self._held, self._holder = threading.Lock(), None, None
+
+
+def _address(url: str) -> URL:
+    try:
+        return make_url(url)
+    except ArgumentError as error:
+        raise Invalid(
+            "KB_DATABASE_URL is no database address, such as sqlite:////var/lib/kb/kb.sqlite3."
+        ) from error
 
 
 def _prepare(connection: Any, _record: object) -> None:

@@ -33,6 +33,38 @@ def test_directories_in_order_without_hidden_files(tmp_path: Path) -> None:
     assert list(listed(top / "b.txt")) == ["b.txt"]
 
 
+def test_links_out_of_a_directory_are_left_out_and_told(tmp_path: Path) -> None:
+    top = tmp_path / "docs"
+    top.mkdir()
+    (tmp_path / "secret.txt").write_text("not for everybody")
+    (top / "a.txt").write_text("a")
+    (top / "inside").symlink_to(top / "a.txt")
+    (top / "outside.txt").symlink_to(tmp_path / "secret.txt")
+    (top / "folder").symlink_to(tmp_path)
+    (top / "nowhere").symlink_to(tmp_path / "missing")
+    told: list[str] = []
+    found = [item.external_id for item in expand([top], left_out=told.append)]
+    assert found == ["docs/a.txt", "docs/inside"]
+    assert len(told) == 1 and "outside.txt" in told[0]
+    (tmp_path / "alias").symlink_to(top)  # the directory itself may be a link
+    assert [item.external_id for item in expand([tmp_path / "alias"])] == found
+
+
+def test_a_zip_cut_short_does_not_pass_for_one_inside_it(tmp_path: Path) -> None:
+    inner = io.BytesIO()
+    with zipfile.ZipFile(inner, "w") as archive:
+        archive.writestr("inner.txt", "inside")
+    whole = io.BytesIO()
+    with zipfile.ZipFile(whole, "w") as archive:
+        archive.writestr("in.zip", inner.getvalue())
+        archive.writestr("top.txt", "top" * 50)
+    path = tmp_path / "a.zip"
+    path.write_bytes(whole.getvalue()[: len(inner.getvalue()) + 60])
+    assert zipfile.is_zipfile(path)  # the standard library is content with the inner one
+    with pytest.raises(Invalid, match="damaged"):
+        listed(path)
+
+
 def test_zips_file_by_file_and_never_outside(tmp_path: Path) -> None:
     found = listed(FILES / "traversal.zip")
     assert list(found) == ["traversal.zip/good.txt", "traversal.zip/evil.txt"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 
 from kb.commands.config import markdown
 from kb.settings import Settings
+from kb.store import Database, private_directory
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -90,3 +92,85 @@ def test_config_prints_values_with_their_origin_and_hides_secrets(kb) -> None:
 def test_the_documented_settings_are_the_settings() -> None:
     assert (ROOT / "docs" / "settings.md").read_text() == markdown()
     assert all(field.description for field in Settings.model_fields.values())
+
+
+def test_state_is_its_owners_alone(kb, tmp_path: Path) -> None:
+    before = os.umask(0o022)
+    try:
+        (tmp_path / "a.txt").write_text("The vault code is 5512.")
+        assert kb("add", str(tmp_path / "a.txt")).returncode == 0
+        assert kb("faq", "export", str(tmp_path / "out.csv")).returncode == 0
+    finally:
+        os.umask(before)
+    state = tmp_path / "state"
+    open_to_others = [str(p) for p in (state, *state.rglob("*")) if p.stat().st_mode & 0o077]
+    assert not open_to_others and len(list(state.rglob("*"))) > 3
+    assert (tmp_path / "out.csv").stat().st_mode & 0o777 == 0o644  # the caller's own file
+
+
+def test_a_state_that_was_open_is_closed_and_other_folders_are_left_alone(tmp_path: Path) -> None:
+    state, shared = tmp_path / "state", tmp_path / "shared"
+    for folder, mode in ((state, 0o755), (shared, 0o1777)):
+        folder.mkdir()
+        folder.chmod(mode)
+        (folder / "kb.sqlite3").touch()
+        private_directory(folder)
+    (tmp_path / "plain").mkdir(mode=0o755)
+    private_directory(tmp_path / "plain")
+    assert state.stat().st_mode & 0o777 == 0o700
+    assert shared.stat().st_mode & 0o7777 == 0o1777
+    assert (tmp_path / "plain").stat().st_mode & 0o777 == 0o755
+    db = Database(f"sqlite:///{state / 'kb.sqlite3'}")
+    db.migrate()
+    db.close()
+    assert (state / "kb.sqlite3").stat().st_mode & 0o777 == 0o600
+
+
+def test_groups_and_grants(kb) -> None:
+    assert kb("collection", "create", "handbook").returncode == 0
+    assert kb("user", "create", "ann@x.example", "--password", "a long enough one").returncode == 0
+    assert kb("group", "create", "staff").returncode == 0
+    assert kb("group", "create", "staff").returncode == 1
+    assert kb("group", "add", "staff", "ann@x.example").returncode == 0
+    listed = json.loads(kb("group", "list", "--json").stdout)["data"]
+    assert [(g["name"], g["members"]) for g in listed] == [("staff", ["ann@x.example"])]
+    done = kb(
+        "collection", "grant", "handbook", "--to", "group:staff", "--to", "user:ann@x.example", "--write"
+    )
+    assert done.returncode == 0, done.stderr
+    grants = json.loads(kb("collection", "grants", "handbook", "--json").stdout)["data"]
+    assert [(g["to"], g["may"]) for g in grants] == [
+        ("group:staff", "write"),
+        ("user:ann@x.example", "write"),
+    ]
+    assert kb("collection", "revoke", "handbook", "--from", "group:staff").returncode == 0
+    again = kb("collection", "revoke", "handbook", "--from", "group:staff")
+    assert again.returncode == 1 and "group:staff has no grant" in again.stderr
+    for wrong in ("nobody", "user:", "group"):
+        assert kb("collection", "grant", "handbook", wrong).returncode == 2
+    assert kb("collection", "grant", "handbook").returncode == 2
+    assert kb("collection", "grant", "handbook", "group:none").returncode == 1
+    assert kb("group", "remove", "staff", "ann@x.example").returncode == 0
+    assert kb("group", "remove", "staff", "ann@x.example").returncode == 1
+    assert kb("group", "rm", "staff").returncode == 0
+    assert kb("collection", "rm", "handbook").returncode == 0  # no terminal, no question
+
+
+def test_wrong_usage_and_wrong_settings_are_said(kb, tmp_path: Path) -> None:
+    assert kb("list", "--state", "bogus").returncode == 2
+    assert kb("search", "x", "-k", "0").returncode == 2
+    assert kb("list", "--state", "failed").stdout.splitlines()[-1] == "No such documents."
+    for url in ("nonsense", "mysql://u@x/y", "nodb://x"):
+        done = kb("list", KB_DATABASE_URL=url)
+        assert done.returncode == 1 and "KB_DATABASE_URL" in done.stderr
+    (tmp_path / "bad.toml").write_text('port = "x')
+    done = kb("list", KB_CONFIG=str(tmp_path / "bad.toml"))
+    assert done.returncode == 1 and "bad.toml is not valid TOML" in done.stderr
+
+
+def test_up_refuses_a_port_that_is_taken(kb) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        done = kb("up", KB_PORT=str(taken.getsockname()[1]))
+    assert done.returncode == 1 and "KB_PORT" in done.stderr and "ready" not in done.stdout
