@@ -16,7 +16,7 @@ from flask import Response, g, request
 from pydantic import BaseModel
 from werkzeug.datastructures import FileStorage
 
-from kb.errors import FieldError, Invalid
+from kb.errors import Busy, DiskFull, FieldError, Invalid
 from web.reading import IMPORT_LIMIT, body_bytes
 
 if TYPE_CHECKING:
@@ -82,7 +82,12 @@ def once(
             f"Idempotency-Key must be 1 to {MAX_KEY} printable ASCII characters.",
             errors=(FieldError("/Idempotency-Key", f"1 to {MAX_KEY} printable ASCII characters"),),
         )
-    before = kb.idempotency.claim(principal, key, _digest(inputs))
+    try:
+        before = kb.idempotency.claim(principal, key, _digest(inputs))
+    except (DiskFull, Busy):
+        if recall is None:
+            raise
+        return act()  # asking goes on where nothing can be written; asked twice it is answered twice
     if before is not None:
         status, kept = before
         body = recall.again(kb, principal, kept) if recall is not None else kept

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -42,9 +43,13 @@ class KbRequest(Request):
 
     def close(self) -> None:
         """Let go of the files, also of those of a request that was refused half-way."""
-        super().close()
+        with suppress(OSError):
+            super().close()
         for file in self.__dict__.get("incoming", ()):
-            file.close()
+            with suppress(
+                OSError
+            ):  # on a full disk what was not written yet cannot be: the answer says so already
+                file.close()
 
 
 def check_path(parts: dict[str, str]) -> None:

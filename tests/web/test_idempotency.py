@@ -6,9 +6,10 @@ import threading
 from typing import Any
 
 import numpy as np
+import pytest
 from sqlalchemy import select
 
-from kb.errors import Busy
+from kb.errors import Busy, DiskFull
 from kb.store.tables import IdempotencyRow
 from kb.types import Chunk, Parsed
 from tests.web.conftest import World, events
@@ -67,6 +68,17 @@ def test_another_import_under_the_same_key_is_a_conflict(world: World) -> None:
         data = b"question,answer\n" + rows + b"\n"
         response = rest.post("/faq/import?collection=docs", data=data, content_type="text/csv", headers=KEY)
         assert response.status_code == status
+
+
+def test_asking_goes_on_where_no_key_can_be_kept(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*given: Any) -> Any:
+        raise DiskFull("The disk is full.")
+
+    monkeypatch.setattr(world.kb.idempotency, "claim", full)
+    rest = world.rest("admin")
+    assert rest.ask("holiday", headers=KEY).status_code == 200
+    assert rest.post("/search", json={"question": "holiday"}, headers=KEY).status_code == 200
+    assert rest.post("/collections", json={"name": "new"}, headers=KEY).status_code == 507
 
 
 def test_what_is_sent_again_holds_no_deleted_document(world: World) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import shutil
+import tempfile
 
 import pytest
 
@@ -253,6 +254,19 @@ def test_feedback(world: World) -> None:
 
     found, _ = world.kb.conversations.feedbacks(SYSTEM)
     assert [(f.rating, f.reason, f.comment) for f in found] == [("down", "outdated", "28 now")]
+
+
+def test_an_upload_to_a_full_disk_is_answered(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[io.BufferedRandom] = []
+
+    def full(*given: object, **named: object) -> io.BufferedRandom:
+        opened.append(io.BufferedRandom(io.FileIO("/dev/full", "r+")))  # whatever is written: no space left
+        return opened[-1]
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", full)
+    response = world.rest().upload(b"five ")
+    assert response.status_code == 507 and response.get_json()["type"] == "/problems/disk-full"
+    assert opened and all(file.closed for file in opened)
 
 
 def test_health(world: World) -> None:
