@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 from kb.answer.expects import Kind, carries, expected
+from kb.answer.planted import asked_about, planted
 from kb.answer.sentences import spans
 from kb.answer.words import ASKING_ZH, CJK, bag, fold, question_terms, terms
 from kb.ports import Encoder
@@ -25,6 +26,7 @@ PASSAGES_READ = 6
 SENTENCES_PER_PASSAGE = 60
 EMBEDDED = 12
 QUOTES = 3
+LOOKED = 12  # sentences looked at for quotations, and for planted instructions
 CLOSE = 3.0  # log-odds by which a further sentence may be worse than the best
 STEPS = 600  # characters of instructions quoted at most
 _CJK_CHARACTER = re.compile(f"[{CJK}]")
@@ -174,7 +176,25 @@ def read(question: str, passages: Sequence[Passage], encoder: Encoder | None = N
         for (passage, start, end, text), row in zip(found, rows, strict=True)
     ]
     quotes.sort(key=lambda quote: -quote.score)
+    if not asked_about(question):
+        leads = {(b[0].n, b[1]): a[3] for a, b in pairwise(found) if a[0].n == b[0].n}
+        quotes = _unplanted(quotes, leads)
     return Reading(question, kind, tuple(quotes), weights)
+
+
+def _unplanted(quotes: list[Quote], leads: dict[tuple[int, int], str]) -> list[Quote]:
+    """Without planted instructions among the first LOOKED, nor what such a one introduces with a colon.
+
+    leads: the sentence before each, by passage and start. No more are looked at than may be quoted.
+    """
+    kept: list[Quote] = []
+    for at, quote in enumerate(quotes):
+        if len(kept) == LOOKED:
+            return kept + quotes[at:]
+        lead = leads.get((quote.n, quote.start), "")
+        if not planted(quote.text) and not (lead.endswith((":", "：")) and planted(lead)):
+            kept.append(quote)
+    return kept
 
 
 def score(row: dict[str, float], weights: dict[str, float]) -> float:
@@ -188,14 +208,14 @@ def choose(reading: Reading, passages: Sequence[Passage], limit: int = QUOTES) -
     Sentences that follow each other become one quotation; instructions go on as long as their passage does.
     """
     chosen: list[Quote] = []
-    for quote in reading.quotes[: limit * 4]:
+    for quote in reading.quotes[:LOOKED]:
         if len(chosen) == limit or (chosen and quote.score < chosen[0].score - CLOSE):
             break
         if not any(_same(quote.text, other.text) for other in chosen):
             chosen.append(quote)
     by_number = {passage.n: passage.text for passage in passages}
     if reading.kind == "steps" and chosen:
-        chosen[0] = _onward(chosen[0], by_number[chosen[0].n])
+        chosen[0] = _onward(chosen[0], by_number[chosen[0].n], asked_about(reading.question))
     merged: list[Quote] = []
     for quote in chosen:
         at = next((at for at, other in enumerate(merged) if _touch(other, quote, by_number[quote.n])), None)
@@ -207,14 +227,18 @@ def choose(reading: Reading, passages: Sequence[Passage], limit: int = QUOTES) -
     return tuple(merged)
 
 
-def _onward(quote: Quote, text: str) -> Quote:
-    """The quotation with the sentences after it, up to STEPS characters: instructions rarely end with one."""
+def _onward(quote: Quote, text: str, trusting: bool = False) -> Quote:
+    """The quotation with the sentences after it, up to STEPS characters: instructions rarely end with one.
+
+    It ends before a planted one, unless trusting.
+    """
     end = quote.end
     for start, stop in spans(text):
-        if start >= end and stop - quote.start <= STEPS:
-            end = stop
-        elif start >= end:
+        if start < end:
+            continue
+        if stop - quote.start > STEPS or (not trusting and planted(text[start:stop])):
             break
+        end = stop
     return replace(quote, end=end, text=text[quote.start : end])
 
 
