@@ -1,4 +1,4 @@
-"""Memory for weights, taken once: aligned, in huge pages where the system has them, never freed before the end."""
+"""Memory for weights: aligned, in huge pages where the system has them, given back when its last matrix is gone."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from kb.llm.local.types import Packed
 
 
 class Arena:
-    """A run of bytes from the system, handed out piece by piece in multiples of 64. Untouched pages cost nothing."""
+    """A run of bytes from the system, handed out piece by piece in multiples of 64. Untouched pages cost nothing.
+
+    MemoryError where the system has none left.
+    """
 
     def __init__(self, size: int) -> None:
-        memory = mmap.mmap(-1, max(size, 1))
-        with contextlib.suppress(OSError, AttributeError):
-            memory.madvise(mmap.MADV_HUGEPAGE)  # fewer address translations while the kernels stream it
-        self._bytes = np.frombuffer(memory, np.uint8)
+        self._bytes = np.frombuffer(private(size), np.uint8)
         self._taken = 0
 
     def take(self, layout: str, rows: int, cols: int) -> Packed:
@@ -30,3 +30,17 @@ class Arena:
             raise ValueError("the arena is full")
         self._taken += size
         return Packed(layout, rows, cols, data)
+
+
+def private(size: int) -> mmap.mmap:
+    """Memory of this process alone, in huge pages: fewer address translations while the kernels stream it.
+
+    Python's default, shared memory, has none of them and is not given back page by page.
+    """
+    try:
+        memory = mmap.mmap(-1, max(size, 1), flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    except OSError as error:
+        raise MemoryError(f"the system has no {size} bytes left: {error}") from None
+    with contextlib.suppress(OSError, AttributeError):
+        memory.madvise(mmap.MADV_HUGEPAGE)
+    return memory

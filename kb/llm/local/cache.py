@@ -1,7 +1,8 @@
 """Weights on demand: dense matrices resident, experts in as many slots as the memory budget allows.
 
 An expert asked for is a hit (in a slot), or a miss that the loader reads while the caller waits. Slots and
-their buffers are made once; after that a token allocates nothing.
+their buffers are made once, and given back only when the machine runs out of memory (`shrink`); a token allocates
+nothing.
 
 Locks: `_lock` guards slots, guesses, statistics and the loader's queues and is never held while reading;
 `_admission` lets one caller at a time gather its experts, so that two cannot each hold half of the slots and
@@ -10,6 +11,7 @@ wait for the other.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -66,22 +68,22 @@ class CachedStore:
         self.dense_bytes = sum(quant.nbytes(shard.layout, shard.rows, shard.cols) for shard in whole)
         gate_up, down = self._shards[0, 0]
         self.slot_bytes = gate_up.nbytes + down.nbytes
-        count = self._slot_count(
-            path, budget - threads * STAGING, layers * experts, min(experts, LEAST_SLOTS)
-        )
-        arena = Arena(self.dense_bytes + count * self.slot_bytes)
+        self._least = min(experts, LEAST_SLOTS)
+        self._most = self._slot_count(path, budget - threads * STAGING, layers * experts)
+        arena = Arena(self.dense_bytes)
         self._dense = {shard.name: arena.take(shard.layout, shard.rows, shard.cols) for shard in whole}
 
         self.usage = Usage(layers, experts)
         self._usage_file = usage_file or path.with_name(path.name + ".usage.json")
         self.usage.load(self._usage_file)
-        room = [
-            Expert(
-                gate_up=arena.take(gate_up.layout, gate_up.rows, gate_up.cols),
-                down=arena.take(down.layout, down.rows, down.cols),
+        room: list[Expert] = []
+        with contextlib.suppress(MemoryError):  # fewer slots than hoped for are slots all the same
+            while len(room) < self._most:
+                room.append(self._room())
+        if len(room) < self._least:
+            raise ModelError(
+                f"Memory ran out while {path.name} was loaded. Set KB_MODEL_RAM to less, or free memory."
             )
-            for _ in range(count)
-        ]
         self._table = SlotTable(room, self.usage)
         self._guesses = Guesses(self._table, self.usage.ranking() if warm else [])
         self._hits = self._misses = self._ahead_used = 0
@@ -125,6 +127,26 @@ class CachedStore:
             if self._guesses.add(layer, ids):
                 self._loader.wake()
 
+    def shrink(self, nbytes: int) -> int:
+        """Give so many bytes of slots back to the system, those wanted least first; how many it came to."""
+        freed = 0
+        with self._lock:
+            while freed < nbytes and len(self._table) > self._least and self._table.retire():
+                freed += self.slot_bytes
+        return freed
+
+    def grow(self, nbytes: int) -> int:
+        """Take back up to so many bytes of what `shrink` gave; how many it came to."""
+        taken = 0
+        with contextlib.suppress(MemoryError):
+            while taken + self.slot_bytes <= nbytes and len(self._table) < self._most:
+                room = self._room()
+                with self._lock:
+                    self._table.add(room)
+                    self._ready.notify_all()
+                taken += self.slot_bytes
+        return taken
+
     def report(self) -> dict[str, float]:
         """Counters since opening, and sizes, by name."""
         with self._lock:
@@ -159,6 +181,12 @@ class CachedStore:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def _room(self) -> Expert:
+        """Memory for one expert, of its own, so that it can be given back."""
+        arena = Arena(self.slot_bytes)
+        parts = self._shards[0, 0]
+        return Expert(*(arena.take(shard.layout, shard.rows, shard.cols) for shard in parts))
 
     @contextmanager
     def _pinned(self, layer: int, ids: Sequence[int]) -> Iterator[list[Expert]]:
@@ -272,10 +300,10 @@ class CachedStore:
         self._problem = self._problem or error
         self._ready.notify_all()
 
-    def _slot_count(self, path: Path, budget: int, most: int, least: int) -> int:
+    def _slot_count(self, path: Path, budget: int, most: int) -> int:
         count = min(most, (budget - self.dense_bytes) // self.slot_bytes)
-        if count < least:
-            needed = self.dense_bytes + least * self.slot_bytes
+        if count < self._least:
+            needed = self.dense_bytes + self._least * self.slot_bytes
             raise ModelError(
                 f"{path.name} needs at least {needed / 1e9:.2f} GB for its weights and may use"
                 f" {max(0, budget) / 1e9:.2f} GB. Set KB_MODEL_RAM to more, or free memory."

@@ -32,5 +32,10 @@ class OutOfPages(ModelError):
     status = 503
 
 
+def no_memory() -> OutOfPages:
+    """What is said to whoever the machine has no memory for."""
+    return OutOfPages("The machine has no memory left for this request.", retry_after=10)
+
+
 class SourceError(ModelError):
     """A repository or folder could not be read."""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from kb.errors import Invalid, KbError, NotFound, TooLarge, UnsupportedType
 from kb.llm.local.completions import Completion
+from kb.llm.local.errors import no_memory
 from kb.llm.local.protocol import ChatBody, CompletionBody, parse
 from kb.llm.local.responses import Json, error_body, status_of
 from kb.llm.local.sequences import Event, Failed
@@ -82,6 +83,8 @@ class Handler(BaseHTTPRequestHandler):
             self._refuse(error)
         except (Gone, ConnectionError, TimeoutError):
             self.close_connection = True
+        except MemoryError:
+            self._refuse(no_memory())
         except Exception:
             log.exception("a request failed")
             self._refuse(KbError("The model server failed at this request; its log says why."))

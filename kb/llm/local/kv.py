@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import mmap
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kb.llm.local import quant
+from kb.llm.local.arena import private
 from kb.llm.local.config import ModelConfig
 from kb.llm.local.types import PAGE
 
@@ -25,8 +26,11 @@ class KVCache:
         self.dtype = dtype
         self._item = np.dtype({"f16": np.float16, "f32": np.float32}[dtype])
         self._shape = (config.num_layers, pages, config.num_kv_heads, PAGE * config.head_dim)
-        self.keys = self._room()
-        self.values = self._room()
+        size = int(np.prod(self._shape)) * self._item.itemsize
+        self._memory = [private(size) for _ in range(2)]
+        self.keys, self.values = (
+            np.frombuffer(memory, self._item).reshape(self._shape) for memory in self._memory
+        )
 
     @staticmethod
     def page_bytes(config: ModelConfig, dtype: str = "f16") -> int:
@@ -43,6 +47,15 @@ class KVCache:
         for part, source in zip((self.keys, self.values), data, strict=True):
             part[:, list(pages)] = source.view(self._item)
 
-    def _room(self) -> NDArray[np.generic]:
-        size = int(np.prod(self._shape)) * self._item.itemsize
-        return quant.aligned(size).view(self._item).reshape(self._shape)
+    def forget(self, pages: Sequence[int]) -> None:
+        """Give the memory of these pages back to the system; what was in them is gone."""
+        layers, _, heads, item = self._shape
+        size = heads * item * self._item.itemsize
+        for page in pages:
+            for layer in range(layers):
+                start = (layer * self.pages + page) * size
+                first = -(-start // mmap.PAGESIZE) * mmap.PAGESIZE  # whole pages of the system only
+                length = (start + size - first) // mmap.PAGESIZE * mmap.PAGESIZE
+                if length > 0:
+                    for memory in self._memory:
+                        memory.madvise(mmap.MADV_DONTNEED, first, length)

@@ -13,10 +13,12 @@ from kb.llm.local.config import ModelConfig
 from kb.llm.local.errors import ModelError
 from kb.llm.local.kernels.build import kernels
 from kb.llm.local.kv import KVCache
+from kb.llm.local.limits import Limits
 from kb.llm.local.model import Model
 from kb.llm.local.prefix import PagePool
 from kb.llm.local.prefix_disk import PrefixDisk
-from kb.llm.local.scheduler import Limits, Scheduler
+from kb.llm.local.relief import Relief
+from kb.llm.local.scheduler import Scheduler
 from kb.llm.local.service import Service, tokenizer_of
 from kb.llm.local.settings import LocalModelSettings, parse_size
 from kb.llm.local.state import State
@@ -25,6 +27,7 @@ from kb.llm.local.types import PAGE
 
 GRACE_S = 5.0  # texts being written may go on so long after a signal
 LEAST_PAGES = 8
+_START_BYTES = 64_000_000  # of experts given up at a time where the model finds no room beside them
 
 
 def load_service(file: Path, exact: bool, settings: LocalModelSettings, state: State) -> Callable[[], None]:
@@ -37,18 +40,12 @@ def load_service(file: Path, exact: bool, settings: LocalModelSettings, state: S
         store = CachedStore(file, settings.weight_bytes())
     model: Model | None = None
     try:
-        model = Model(
-            config,
-            store,
-            pages=page_count(config, settings, exact),
-            threads=settings.core_count(),
-            exact=exact,
-            hints=store.slots < config.num_layers * config.num_experts,
-        )
+        model = _model(config, store, settings, exact)
         pool = PagePool(model.pages)
         disk = PrefixDisk(file.with_name(file.name + ".prefixes"), _stamp(file, model), model.kv)
         disk.load(pool)
-        scheduler = Scheduler(model, Limits(context=settings.context), pool, disk)
+        relief = Relief(pool, model.kv, KVCache.page_bytes(config, model.kv.dtype), store)
+        scheduler = Scheduler(model, Limits(context=settings.context), pool, disk, relief)
         service = Service(
             file.name.removesuffix(SUFFIX), texts, scheduler, config.vocab_size, parsed.result()
         )
@@ -62,6 +59,7 @@ def load_service(file: Path, exact: bool, settings: LocalModelSettings, state: S
         **store.report(),
         "prefixes_loaded": disk.loaded,
         "prefixes_kept": disk.kept,
+        "given_back_bytes": relief.given,
     }
     state.hint_rate = lambda: ready.expert_hint.rate
     state.service = service
@@ -74,6 +72,29 @@ def load_service(file: Path, exact: bool, settings: LocalModelSettings, state: S
             store.close()
 
     return close
+
+
+def _model(config: ModelConfig, store: CachedStore, settings: LocalModelSettings, exact: bool) -> Model:
+    """The model with as many pages as there is memory for, at the cost of experts, then of pages."""
+    pages = page_count(config, settings, exact)
+    while True:
+        try:
+            return Model(
+                config,
+                store,
+                pages=pages,
+                threads=settings.core_count(),
+                exact=exact,
+                hints=store.slots < config.num_layers * config.num_experts,
+            )
+        except MemoryError:
+            if store.shrink(_START_BYTES):
+                continue
+            if pages // 2 < LEAST_PAGES:
+                raise ModelError(
+                    "Memory ran out while the model was loaded. Free some, or set KB_MODEL_KV_RAM to less."
+                ) from None
+            pages //= 2
 
 
 def page_count(config: ModelConfig, settings: LocalModelSettings, exact: bool) -> int:

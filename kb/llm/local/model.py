@@ -189,8 +189,16 @@ class Model:
             entries[:, steps.TOKENS] = outputs
 
     def _reserve(self, tokens: int, outputs: int) -> None:
-        """Room for batches of this size, and every program over it."""
-        self._work = Workspace(self.config, tokens, outputs)
+        """Room for batches of this size, and every program over it. After a MemoryError all is as it was before."""
+        before = dict(self.__dict__)
+        try:
+            self._lay_out(Workspace(self.config, tokens, outputs))
+        except MemoryError:
+            self.__dict__.update(before)  # programs and the arrays they point into belong together
+            raise
+
+    def _lay_out(self, work: Workspace) -> None:
+        self._work = work
         self._moe = moe.ExpertSteps(self.config, self._kernels, self._work, self._together, exact=self.exact)
         self._per_token: list[Ints] = []
         self._token_tables: list[Ints] = []

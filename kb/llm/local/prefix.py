@@ -44,6 +44,7 @@ class PagePool:
         self._keys: dict[int, Key] = {}
         self._found: dict[Key, int] = {}
         self._idle: OrderedDict[int, None] = OrderedDict()  # findable, no users; unused for longest first
+        self._written: set[int] = set()  # pages that take memory
         self.evictions = 0
 
     @property
@@ -88,7 +89,19 @@ class PagePool:
             self._free.append(page)
         page = self._free.pop()
         self._users[page] = 1
+        self._written.add(page)
         return page
+
+    def empty(self, most: int) -> list[int]:
+        """Up to `most` pages without users that hold something, unused for longest first; free from now on."""
+        found = [page for page in self._free if page in self._written][:most]
+        while len(found) < most and self._idle:
+            page, _ = self._idle.popitem(last=False)
+            self._forget(page)
+            self._free.insert(0, page)  # the last to be taken again
+            found.append(page)
+        self._written.difference_update(found)
+        return found
 
     def publish(self, page: int, key: Key) -> None:
         """This page is full and computed: others may find it. A second page of the same key stays private."""

@@ -7,26 +7,31 @@ newest request gives its own back and starts over later. Every sequence ends in 
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 import time
-from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from kb.errors import Busy, Invalid, KbError
 from kb.llm.local.budget import StepBudget
 from kb.llm.local.counters import Counters
-from kb.llm.local.errors import ModelError, OutOfPages
+from kb.llm.local.errors import ModelError, OutOfPages, no_memory
+from kb.llm.local.limits import Limits
 from kb.llm.local.prefix import PagePool
-from kb.llm.local.sequences import Failed, Finished, Sequence
-from kb.llm.local.types import PAGE, Batch, Engine, Segment
+from kb.llm.local.relief import Relief
+from kb.llm.local.sequences import Failed, Finished, Sequence, as_batch
+from kb.llm.local.types import PAGE, Batch, Engine
 from kb.llm.local.waiting import Waiting, stopping
 
 log = logging.getLogger(__name__)
 
 _LONGEST_STEP_S = 30.0
+_IDLE_LOOK_S = 2.0  # between looks at the machine's memory while nobody asks
+_STEP_BYTES = 256_000_000  # given back when a step has no room; 512 tokens of a prompt work in about so much
 _CANCELLED = Busy("Cancelled.", slug="cancelled")
 
 
@@ -37,27 +42,21 @@ class Keeper(Protocol):
         """These pages hold exactly these tokens, from the start of a text. Called on the scheduler's thread."""
 
 
-@dataclass(frozen=True)
-class Limits:
-    """What the scheduler allows."""
-
-    context: int  # longest prompt and answer together, tokens
-    running: int = 16
-    queue: int = 64
-    queue_s: float = 120.0  # longest wait for a place
-    chunk: int = 512  # prompt tokens in a step when nobody is writing
-    mixed_chunk: int = 256  # and at most when somebody is
-    mixed_s: float = 0.5  # longest step aimed at when somebody is
-
-
 class Scheduler:
     """Drives one engine. `submit`, `cancel` and `close` may be called from any thread."""
 
-    def __init__(self, engine: Engine, limits: Limits, pool: PagePool, keeper: Keeper | None = None) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        limits: Limits,
+        pool: PagePool,
+        keeper: Keeper | None = None,
+        memory: Relief | None = None,
+    ) -> None:
         self.counters = Counters()
         self.pool = pool
         self.context = min(limits.context, engine.max_position, pool.size * PAGE)
-        self._engine, self._limits, self._keeper = engine, limits, keeper
+        self._engine, self._limits, self._keeper, self._memory = engine, limits, keeper, memory
         self._budget = StepBudget(limits.chunk, limits.mixed_chunk, limits.mixed_s)
         self._most_running = limits.running  # fewer once memory has run out
         self._waiting = Waiting(limits.queue, limits.queue_s)
@@ -115,12 +114,16 @@ class Scheduler:
     def _run(self) -> None:
         while not self._closed:
             with self._waiting.changed:
-                while not (len(self._waiting) or self._running or self._closed):
-                    self._waiting.changed.wait()
+                if not (len(self._waiting) or self._running or self._closed):
+                    self._waiting.changed.wait(_IDLE_LOOK_S if self._memory else None)
             try:
+                if self._memory is not None:
+                    self._memory.look()
                 self._leave()
                 self._admit()
                 self._step()
+            except MemoryError:
+                self._fail_all(no_memory())
             except Exception as error:  # a mistake here must not leave readers waiting for ever
                 log.exception("the scheduler failed")
                 self._fail_all(ModelError(f"The model server failed: {error}"))
@@ -132,22 +135,10 @@ class Scheduler:
         parts = self._parts()
         if not parts:
             return
-        segments = [
-            Segment(size, sequence.computed, np.array(sequence.pages, np.int32)) for sequence, size in parts
-        ]
-        ends = np.cumsum([size for _, size in parts]) - 1
-        drawing = [
-            number
-            for number, (sequence, size) in enumerate(parts)
-            if sequence.computed + size == len(sequence.tokens)
-        ]
-        tokens = np.concatenate(
-            [np.array(s.tokens[s.computed : s.computed + size], np.int32) for s, size in parts]
-        )
-        batch = Batch(tokens, segments, ends[drawing].astype(np.int32))
+        batch, drawing = as_batch(parts)
         began = time.monotonic()
         try:
-            logits = self._engine.forward(batch)
+            logits = self._forward(batch)
         except Exception as error:
             self._forward_failed([sequence for sequence, _ in parts], error)
             return
@@ -165,6 +156,15 @@ class Scheduler:
             self._publish(sequence)
         for number in drawing:
             self._tell(parts[number][0])
+
+    def _forward(self, batch: Batch) -> NDArray[np.float32]:
+        """The model's step; once more with memory given back when it ran out. It then writes the same pages anew."""
+        try:
+            return self._engine.forward(batch)
+        except MemoryError:
+            if self._memory is None or not self._memory.give(_STEP_BYTES):
+                raise
+            return self._engine.forward(batch)
 
     def _parts(self) -> list[tuple[Sequence, int]]:
         """Who takes part in the next step with how many tokens: writers first, then readers within the budget."""
@@ -274,7 +274,8 @@ class Scheduler:
         """A system prompt seen a second time is worth keeping on disk."""
         pages = sequence.request.save // PAGE
         if self._keeper is not None and pages and (sequence.reused or 0) >= pages * PAGE:
-            self._keeper.keep(sequence.tokens[: pages * PAGE], sequence.pages[:pages])
+            with contextlib.suppress(MemoryError):  # a copy in memory first; not worth a text
+                self._keeper.keep(sequence.tokens[: pages * PAGE], sequence.pages[:pages])
 
     def _leave(self) -> None:
         """Let go of who was cancelled, and of who has waited too long."""
@@ -286,12 +287,15 @@ class Scheduler:
             elif self._waiting.closing:
                 self._end(sequence, Failed(stopping()))
             else:
-                words = f"The model found no room for this request within {self._limits.queue_s:g} s."
-                full = OutOfPages(words, retry_after=self._waiting.estimate())
-                self._end(sequence, Failed(full), "rejected")
+                self._end(sequence, Failed(self._waiting.late()), "rejected")
 
     def _admit(self) -> None:
-        """Let in from the queue, in order, who fits beside the running."""
+        """Let in from the queue, in order, who fits beside the running; nobody while memory is too short."""
+        if self._memory is not None and self._memory.short:
+            while (sequence := self._waiting.first()) is not None:
+                self._waiting.take()
+                self._end(sequence, Failed(no_memory()), "rejected")
+            return
         while (sequence := self._waiting.first()) is not None and len(self._running) < self._most_running:
             if self._running and not self._fits(sequence):
                 return
@@ -318,7 +322,7 @@ class Scheduler:
         if isinstance(error, MemoryError):
             self._most_running = max(1, min(self._most_running, len(self._running)) // 2)
             self._budget.shrink()
-            told = OutOfPages("The machine has no memory left for this request.", retry_after=10)
+            told = no_memory()
         elif isinstance(error, KbError):
             told = error
         else:

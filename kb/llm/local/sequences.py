@@ -8,10 +8,12 @@ import threading
 import time
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from kb.errors import KbError
 from kb.llm.local.prefix import ROOT, Key, page_key, page_keys
 from kb.llm.local.sampling import Chosen, Sampler, SamplingParams
-from kb.llm.local.types import PAGE
+from kb.llm.local.types import PAGE, Batch, Segment
 from kb.llm.local.writer import Delta, Writer
 
 _numbers = itertools.count(1)
@@ -98,3 +100,20 @@ class Sequence:
         """Pass an event on; an empty piece of text is none."""
         if event != Delta():
             self.events.put((self.index, event))
+
+
+def as_batch(parts: list[tuple[Sequence, int]]) -> tuple[Batch, list[int]]:
+    """A step's batch of (sequence, tokens to compute), and which of them have no token left after it: they draw one."""
+    segments = [
+        Segment(size, sequence.computed, np.array(sequence.pages, np.int32)) for sequence, size in parts
+    ]
+    ends = np.cumsum([size for _, size in parts]) - 1
+    drawing = [
+        number
+        for number, (sequence, size) in enumerate(parts)
+        if sequence.computed + size == len(sequence.tokens)
+    ]
+    tokens = np.concatenate(
+        [np.array(s.tokens[s.computed : s.computed + size], np.int32) for s, size in parts]
+    )
+    return Batch(tokens, segments, ends[drawing].astype(np.int32)), drawing

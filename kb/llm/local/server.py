@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import _thread
+import contextlib
+import json
 import logging
 import signal
 import socket
@@ -14,13 +17,44 @@ from pathlib import Path
 from types import FrameType
 
 from kb.errors import Conflict
+from kb.llm.local.errors import no_memory
 from kb.llm.local.handler import Handler
+from kb.llm.local.responses import error_body
 from kb.llm.local.settings import LocalModelSettings
 from kb.llm.local.state import State
 
 log = logging.getLogger(__name__)
 
 MOST_CONNECTIONS = 256
+_BODY = json.dumps(error_body(no_memory())).encode()
+_AWAY = (
+    b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nRetry-After: 10\r\n"
+    b"Connection: close\r\nContent-Length: %d\r\n\r\n%s" % (len(_BODY), _BODY)
+)
+
+
+class _Place:
+    """One of the connections allowed; left at the latest when it is forgotten, as by a thread that never ran."""
+
+    def __init__(self, places: threading.Semaphore) -> None:
+        self._places: threading.Semaphore | None = places
+
+    def leave(self) -> None:
+        places, self._places = self._places, None
+        if places is not None:
+            places.release()
+
+    def __del__(self) -> None:
+        self.leave()
+
+
+def _turn_away(connection: socket.socket) -> None:
+    """503 from the listening thread, for whom no other can be had."""
+    with contextlib.suppress(OSError):
+        connection.setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            connection.recv(1 << 16)  # closing with unread bytes would take the answer back
+        connection.send(_AWAY)
 
 
 class Server(ThreadingHTTPServer):
@@ -49,23 +83,33 @@ class Server(ThreadingHTTPServer):
         return f"http://[{host!s}]:{port}" if ":" in str(host) else f"http://{host!s}:{port}"
 
     def process_request(self, request: socket.socket | tuple[bytes, socket.socket], address: object) -> None:
-        """Beyond the limit a connection is closed at once: the client sees it and comes back."""
+        """Beyond the limit a connection is closed at once: the client sees it and comes back.
+
+        Not through `threading.Thread`: its start waits for ever when the new thread has no memory to begin with.
+        """
         if not self._open.acquire(blocking=False):
             self.shutdown_request(request)
             return
-        super().process_request(request, address)
+        place = _Place(self._open)
+        try:
+            _thread.start_new_thread(self._serve, (request, address, place))
+        except (RuntimeError, MemoryError):
+            log.warning("no memory for one more connection")
+            if isinstance(request, socket.socket):
+                _turn_away(request)
+            self.shutdown_request(request)
 
-    def process_request_thread(
-        self, request: socket.socket | tuple[bytes, socket.socket], address: object
+    def _serve(
+        self, request: socket.socket | tuple[bytes, socket.socket], address: object, place: _Place
     ) -> None:
         with self._lock:
             self.connections += 1
         try:
-            super().process_request_thread(request, address)
+            self.process_request_thread(request, address)
         finally:
             with self._lock:
                 self.connections -= 1
-            self._open.release()
+            place.leave()
 
     def handle_error(self, request: object, address: object) -> None:
         """Connections break; that is no news."""

@@ -62,7 +62,8 @@ def available_memory() -> int:
         try:
             ceiling = limit.read_text().strip()
             if ceiling != "max":
-                available = min(available, int(ceiling) - int(used.read_text()))
+                taken = int(used.read_text()) - _droppable(used.with_name("memory.stat"))
+                available = min(available, int(ceiling) - taken)
         except (OSError, ValueError):
             continue
     return max(0, available)
@@ -81,6 +82,13 @@ def _meminfo(field: str) -> int:
     except OSError:
         pass
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+def _droppable(stat: Path) -> int:
+    """Bytes of files that a control group keeps in memory and gives up when it needs room."""
+    fields = dict(line.split() for line in stat.read_text().splitlines())
+    prefix = "total_" if "total_inactive_file" in fields else ""  # version 1 counts subgroups apart
+    return int(fields.get(prefix + "inactive_file", 0)) + int(fields.get(prefix + "active_file", 0))
 
 
 def _own_groups() -> list[tuple[Path, Path]]:

@@ -83,13 +83,40 @@ class SlotTable:
         self._empty(slot)
         self._free.appendleft(slot)
 
+    def retire(self) -> bool:
+        """Give the memory of one slot back to the system: a free one, else that of the expert wanted least.
+
+        False when all are in use.
+        """
+        slot = self._free.pop() if self._free else self._emptied(guess=False)
+        if slot is None:
+            return False
+        last = self.slots.pop()  # slots are known by their place: the last one moves into the gap
+        if last is not slot:
+            self.slots[slot.index] = last
+            self._layers[slot.index], self._experts[slot.index] = (
+                self._layers[last.index],
+                self._experts[last.index],
+            )
+            last.index = slot.index
+        return True
+
+    def add(self, expert: Expert) -> None:
+        """Room for one more."""
+        slot = Slot(len(self.slots), expert)
+        self.slots.append(slot)
+        self._free.append(slot)
+        if len(self._layers) < len(self.slots):
+            self._layers, self._experts = (np.append(part, 0) for part in (self._layers, self._experts))
+
     def refresh_hot(self) -> None:
         """Decide afresh, from the statistics, which experts are hot."""
         self._hot = self._usage.hot(int(len(self.slots) * _HOT_SHARE))
 
     def _emptied(self, guess: bool) -> Slot | None:
-        scores = self._usage.scores(self._layers, self._experts)
-        hot = self._hot[self._layers, self._experts]
+        layers, experts = self._layers[: len(self.slots)], self._experts[: len(self.slots)]
+        scores = self._usage.scores(layers, experts)
+        hot = self._hot[layers, experts]
         expected: Slot | None = None
         for index in np.lexsort((scores, hot)):
             slot: Slot = self.slots[index]

@@ -74,6 +74,11 @@ class Waiting:
                 self._changed()
             return gone
 
+    def late(self) -> OutOfPages:
+        """What is said to who has waited too long."""
+        words = f"The model found no room for this request within {self._seconds:g} s."
+        return OutOfPages(words, retry_after=self.estimate())
+
     def estimate(self) -> int:
         """Seconds after which it is worth coming back, roughly."""
         return min(60, 2 + 2 * len(self._queue))

@@ -14,11 +14,12 @@ import pytest
 from kb.errors import Invalid, KbError, Unavailable
 from kb.llm.local.errors import CorruptShard, OutOfPages
 from kb.llm.local.harmony import Harmony
+from kb.llm.local.limits import Limits
 from kb.llm.local.prefix import PagePool, page_keys
 from kb.llm.local.prefix_disk import PrefixDisk
 from kb.llm.local.responses import status_of
 from kb.llm.local.sampling import SamplingParams
-from kb.llm.local.scheduler import Limits, Scheduler
+from kb.llm.local.scheduler import Scheduler
 from kb.llm.local.sequences import Failed, Finished, Request, Sequence
 from kb.llm.local.tokenizer import Tokenizer
 from kb.llm.local.types import PAGE

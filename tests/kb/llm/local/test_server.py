@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 
 from kb.llm.local.errors import CorruptShard
+from kb.llm.local.limits import Limits
 from kb.llm.local.prefix import PagePool
-from kb.llm.local.scheduler import Limits, Scheduler
+from kb.llm.local.scheduler import Scheduler
 from kb.llm.local.server import Server
 from kb.llm.local.service import Service
 from kb.llm.local.state import State
