@@ -29,7 +29,8 @@ OLDEST = (3, 2, 3)  # before it: XML external entities through PDF forms (CVE-20
 MAX_ANSWER = 64 * 2**20
 BODY_S = 60.0  # Tika answers when it has finished: then the body comes at once
 RESTART_S = 15.0
-START_S = 60.0  # two JVMs on a busy machine
+START_S = 60.0  # two JVMs of our own on a busy machine
+NAMED_START_S = 5.0  # one that KB_TIKA_URL names runs already
 BREAKER_S = 10.0
 
 CRASHED = "Reading this file crashed the parser, or took more memory than there is."
@@ -42,6 +43,7 @@ class Tika:
     def __init__(self, urls: Sequence[str], settings: Settings) -> None:
         self.urls = tuple(url.rstrip("/") for url in urls)
         self.timeout_s = settings.parse_timeout_s
+        self.start_s = NAMED_START_S if settings.tika_url else START_S
         self.max_embedded = settings.max_embedded
         self._free: queue.LifoQueue[str] = queue.LifoQueue()
         for url in self.urls:
@@ -100,7 +102,7 @@ class Tika:
 
     def wait_ready(self) -> None:
         """Until it answers for the first time and is new enough. Raises ParserDown."""
-        end = time.monotonic() + START_S
+        end = time.monotonic() + self.start_s
         while self.version() is None:
             if time.monotonic() > end:
                 raise ParserDown("Tika does not answer.")

@@ -30,6 +30,7 @@ from kb.errors import Busy, Conflict, DiskFull, KbError, Unavailable
 from kb.settings import Settings
 
 IDLE_S = 0.25
+LEAST_SLOTS = 2  # with one Tika, text files do not wait behind the one document that it reads
 DOWN_S = 20.0
 LARGE_FILE = 20 * 2**20
 WAITS = "Tika does not answer for now; this document is read as soon as it does."
@@ -83,7 +84,7 @@ class Worker:
 
     def run(self, stop: threading.Event, tend: Callable[[], None], *, until_idle: bool = False) -> None:
         """Start the threads, keep Tika alive, wait for `stop`."""
-        slots = len(self.tika.urls) if self.tika else 1
+        slots = max(LEAST_SLOTS, len(self.tika.urls) if self.tika else 1)
         over = threading.Event()  # ends the threads without setting the caller's event
         threads = [threading.Thread(target=self.holding.beat, args=(over,), name="heartbeat", daemon=True)]
         threads.append(threading.Thread(target=self.stage.run, args=(over,), name="embed", daemon=True))

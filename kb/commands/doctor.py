@@ -37,7 +37,9 @@ def doctor(repair: bool, full: bool, as_json_: bool) -> None:
         click.echo(
             "Everything agrees."
             if report.ok
-            else f"{wrong} things are wrong; kb doctor --repair mends what it can."
+            else f"{wrong} left that cannot be mended from what is here."
+            if repair
+            else f"{wrong} wrong; kb doctor --repair mends what it can."
         )
     if not report.ok:
         raise click.exceptions.Exit(1)

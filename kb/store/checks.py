@@ -19,6 +19,7 @@ from kb.store.jobs import expired
 from kb.store.tables import ChunkRow, DocumentRow, FaqRow, FaqWordingRow, IndexLogRow, JobRow, RevisionRow
 from kb.types import READY_STATES
 
+AGAIN = "add the file again, or restore it from a backup"
 SHOWN = 5  # examples named in one finding
 
 
@@ -56,9 +57,13 @@ def originals(session: Session, blobs: Blobs, *, full: bool) -> Iterator[Finding
     for sha256, size, filename in sizes:
         path = blobs.path(sha256)
         if not path.exists():
-            yield Finding("error", "originals", f"The original of {filename} is missing ({sha256[:12]}…).")
+            yield Finding(
+                "error", "originals", f"The original of {filename} is missing ({sha256[:12]}…); {AGAIN}."
+            )
         elif path.stat().st_size != size or (full and not blobs.verify(sha256)):
-            yield Finding("error", "originals", f"The original of {filename} was changed ({sha256[:12]}…).")
+            yield Finding(
+                "error", "originals", f"The original of {filename} was changed ({sha256[:12]}…); {AGAIN}."
+            )
     used = {row[0] for row in sizes}
     orphans = sum(sha256 not in used for sha256 in blobs.all())
     if orphans:

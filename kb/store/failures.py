@@ -60,12 +60,17 @@ def _known(error: DBAPIError, path: Path | None) -> KbError | None:
         return Broken(
             f"The database {path} is damaged. Stop kb, run `kb doctor`, and restore the last backup."
         )
+    if name.startswith("SQLITE_CANTOPEN") and path is not None and not os.access(path.parent, os.W_OK):
+        name = "SQLITE_READONLY"  # the write-ahead log cannot be made beside it
     if name.startswith(("SQLITE_IOERR", "SQLITE_CANTOPEN")):
         if path is not None and _free(path) < ENOUGH:
             return disk_full(path)
         return Broken(f"The disk reports an error under the database {path} ({name}). Check the disk.")
     if name.startswith("SQLITE_READONLY"):
-        return Broken(f"The database {path} cannot be written to. Check the owner and rights of its folder.")
+        return Broken(
+            f"The database {path} cannot be written to: its folder is read-only, or another user's. "
+            "kb needs to write there even to read; check the owner and rights, or set KB_DATA."
+        )
     return None
 
 

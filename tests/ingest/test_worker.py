@@ -175,3 +175,34 @@ def test_a_stopped_worker_hands_its_jobs_back(kb: Kb) -> None:
     kb.__dict__["encoder"] = FakeEncoder()
     run(Worker(kb, None))
     assert get(kb, id_).state == "ready" and get(kb, id_).revision == 1
+
+
+def test_text_does_not_wait_behind_a_document_that_tika_is_busy_with(kb: Kb) -> None:
+    at_work, release = threading.Event(), threading.Event()
+
+    class One:
+        urls = ("http://one",)
+
+        def available(self) -> bool:
+            return True
+
+        def parse(self, *given: object, **named: object) -> None:
+            at_work.set()
+            release.wait(30)
+            raise ParserDown("gone")
+
+    slow = add(kb, "a.pdf", b"%PDF-1.4\n" + b"x" * 2000)
+    stop = threading.Event()
+    thread = threading.Thread(target=Worker(kb, One()).run, args=(stop, lambda: None))  # type: ignore[arg-type]
+    thread.start()
+    try:
+        assert at_work.wait(20)
+        quick = add(kb, "quick.txt", b"Some words.")
+        until = time.monotonic() + 20
+        while get(kb, quick).state != "ready" and time.monotonic() < until:
+            time.sleep(0.02)
+        assert get(kb, quick).state == "ready" and get(kb, slow).state == "parsing"
+    finally:
+        release.set()
+        stop.set()
+        thread.join(20)
