@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from kb.answer import answer_text
 from kb.answer.followup import standalone
 from kb.ops.evaluate_load import Ingestor, Progress, collection_of, load
 from kb.ops.evaluate_score import figures
 from kb.ops.evaluate_set import LabelledSet, read_set
-from kb.retrieval import Retriever
+from kb.retrieval import FaqMatcher, Retriever
+from kb.retrieval.faq import Leg
 from kb.retrieval.fuse import dense_only, lexical_only
 from kb.settings import Settings
 from kb.store import SYSTEM
@@ -73,42 +74,48 @@ def _score(
     kb: Any, labelled: LabelledSet, faq_ids: Mapping[str, str], ask: bool, limit: int | None, loading: float
 ) -> Result:
     queries = labelled.queries[:limit]
-    single = {
+    single: dict[Leg, Retriever] = {
         "dense": Retriever(kb.db, kb.index, kb.encoder, ranking=dense_only),
         "lexical": Retriever(kb.db, kb.index, kb.encoder, ranking=lexical_only),
     }
+    matchers = {leg: FaqMatcher(kb.db, kb.encoder, leg=leg) for leg in get_args(Leg)}
     lines: list[Line] = []
-    legs: dict[str, dict[str, Line]] = {leg: {} for leg in single}
+    legs: dict[Leg, dict[str, Line]] = {leg: {} for leg in matchers}
     for query in queries:
         line: Line = {"id": query["id"]}
         started = time.perf_counter()
         if labelled.is_faq:
-            line |= _matched(kb, query, faq_ids)
+            line |= _matched(kb.faq_matcher, query, faq_ids)
         else:
             line["ranked"] = _ranked(kb.retriever, query)
         line["latency_ms"] = round((time.perf_counter() - started) * 1e3, 2)
         if ask:
             line |= _asked(kb, query)
-        if not labelled.is_faq:
-            for leg, retriever in single.items():
-                legs[leg][query["id"]] = {"ranked": _ranked(retriever, query)}
+        for leg in legs:
+            legs[leg][query["id"]] = (
+                _matched(matchers[leg], query, faq_ids)
+                if labelled.is_faq
+                else {"ranked": _ranked(single[leg], query)}
+            )
         lines.append(line)
-    run = {line["id"]: line for line in lines}
     return Result(
         set=labelled.name,
         lines=tuple(lines),
-        figures=figures(queries, run, all_needed=labelled.all_needed),
-        legs={
-            leg: figures(queries, found, all_needed=labelled.all_needed)
-            for leg, found in legs.items()
-            if found
-        },
+        figures=_figures(labelled, queries, {line["id"]: line for line in lines}),
+        legs={leg: _figures(labelled, queries, found) for leg, found in legs.items()},
         seconds_loading=loading,
     )
 
 
-def _matched(kb: Any, query: Mapping[str, Any], faq_ids: Mapping[str, str]) -> Line:
-    matches = kb.faq_matcher.rank(SYSTEM, query["text"], DEPTH, collections=(collection_of(query),))
+def _figures(
+    labelled: LabelledSet, queries: Sequence[Mapping[str, Any]], run: Mapping[str, Line]
+) -> dict[str, float]:
+    found = figures(queries, run, all_needed=labelled.all_needed)
+    return {"FAQ top-1": found["R@1"], **found} if labelled.is_faq and "R@1" in found else found
+
+
+def _matched(matcher: FaqMatcher, query: Mapping[str, Any], faq_ids: Mapping[str, str]) -> Line:
+    matches = matcher.rank(SYSTEM, query["text"], DEPTH, collections=(collection_of(query),))
     return {
         "ranked": [faq_ids[match.entry.id] for match in matches],
         "confidence": round(matches[0].score, 4) if matches else 0.0,

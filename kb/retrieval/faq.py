@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +32,8 @@ BLIND = 0.5  # below this share of known script a question is matched by its wor
 BEST = (1.0, 0.5, 0.25)  # what an entry's best wordings weigh
 TIE = 0.03  # weight of common words beside the cosine
 
+Leg = Literal["dense", "lexical"]
+
 
 @dataclass(frozen=True)
 class _Wordings:
@@ -48,8 +51,9 @@ class _Wordings:
 class FaqMatcher:
     """Matches questions to entries; wordings are kept in memory and read again when the FAQ changes."""
 
-    def __init__(self, db: Database, encoder: Encoder) -> None:
-        self._db, self._encoder, self._faqs = db, encoder, Faqs(db)
+    def __init__(self, db: Database, encoder: Encoder, *, leg: Leg | None = None) -> None:
+        """leg: rank by the nearest wording in one leg alone, for comparison."""
+        self._db, self._encoder, self._faqs, self._leg = db, encoder, Faqs(db), leg
         self._lock = threading.Lock()
         self._cache: _Wordings | None = None
 
@@ -83,7 +87,7 @@ class FaqMatcher:
             if not len(rows):
                 return []
             score = self._scores(question, wordings, rows)
-            best = _best(wordings.entry[rows], score, k)
+            best = _best(wordings.entry[rows], score, k, BEST if self._leg is None else BEST[:1])
             names = [wordings.faq_ids[entry] for entry, _ in best]
             entries = self._faqs.load(session, names, scope)
         return [
@@ -95,9 +99,11 @@ class FaqMatcher:
     def _scores(self, question: str, wordings: _Wordings, rows: NDArray[np.int64]) -> NDArray[np.float32]:
         """[rows, 2]: what a wording's nearness is, and what it is ranked by."""
         overlap = wordings.overlaps.of(question)[rows]
-        if self._encoder.covers(question) < BLIND:
+        if self._leg == "lexical" or (self._leg is None and self._encoder.covers(question) < BLIND):
             return np.stack([overlap, overlap], axis=1)
         cosine = wordings.matrix[rows] @ self._encoder.encode_question(question)
+        if self._leg == "dense":
+            return np.stack([cosine, cosine], axis=1)
         return np.stack([cosine, cosine + TIE * overlap], axis=1)
 
     def _wordings(self) -> _Wordings:
@@ -125,17 +131,19 @@ def _readable(wordings: _Wordings, scope: Scope) -> NDArray[np.int64]:
     return np.flatnonzero(np.isin(wordings.collection_ids, list(scope.collection_ids)))
 
 
-def _best(entry: NDArray[np.int64], score: NDArray[np.float32], k: int) -> list[tuple[int, int]]:
-    """The k best entries with the place of their nearest wording, best first."""
+def _best(
+    entry: NDArray[np.int64], score: NDArray[np.float32], k: int, weights: Sequence[float]
+) -> list[tuple[int, int]]:
+    """The k best entries with the place of their nearest wording, best first. weights: of their best wordings."""
     order = np.argsort(-score[:, 1], kind="stable")
     top: dict[int, list[int]] = {}
     for at in order:
         found = top.setdefault(int(entry[at]), [])
-        if len(found) < len(BEST):
+        if len(found) < len(weights):
             found.append(int(at))
     together = {
-        one: sum(weight * score[at, 1] for weight, at in zip(BEST, found, strict=False))
-        / sum(BEST[: len(found)])
+        one: sum(weight * score[at, 1] for weight, at in zip(weights, found, strict=False))
+        / sum(weights[: len(found)])
         for one, found in top.items()
     }
     ranked = sorted(together, key=lambda one: -together[one])[:k]

@@ -141,8 +141,10 @@ def test_faq_entries_are_matched_each_in_its_shop(settings: Settings, tmp_path: 
     result = evaluate(
         directory, build, ingestor, settings=settings, overrides={"encoder": FakeEncoder()}, ask=False
     )
-    assert result.figures["R@1"] == 1.0
+    assert result.figures["FAQ top-1"] == result.figures["R@1"] == 1.0
     assert [line["ranked"] for line in result.lines] == [["a1", "a2"], ["b1"]]
+    assert result.legs["lexical"]["FAQ top-1"] == 1.0
+    assert result.legs["dense"].keys() == result.figures.keys()
 
 
 def test_a_corpus_of_files_is_read_from_the_files(settings: Settings, tmp_path: Path) -> None:
