@@ -19,7 +19,10 @@ from kb.access.principals import SYSTEM
 from kb.app import Kb, build
 from kb.commands.show import as_json
 from kb.errors import Conflict, KbError
+from kb.store import Entry
 from kb.types import FINAL_STATES, Document
+
+TOGETHER, TOGETHER_BYTES = 32, 8 * 2**20
 
 
 @click.command()
@@ -89,25 +92,34 @@ def _add_all(
     failed: list[tuple[str, str]] = []
     old, rate = 0, _Rate()
     task = progress.add_task("Adding", total=None, rate="")
-    for item in _items(paths, name, failed.append):
+    for items in _batches(_items(paths, name, failed.append)):
+        entries = [Entry(i.name, i.open, external_id=i.external_id, source="cli") for i in items]
         try:
-            with item.open() as stream:
-                document, created = kb.documents.add(
-                    SYSTEM,
-                    collection,
-                    stream,
-                    item.name,
-                    external_id=item.external_id,
-                    source="cli",
-                )
+            done = kb.documents.add_many(SYSTEM, collection, entries)
         except (KbError, OSError) as error:
-            failed.append((item.external_id, str(getattr(error, "detail", error))))
+            failed.extend((item.external_id, str(getattr(error, "detail", error))) for item in items)
             continue
-        documents.append(document)
-        old += not created
-        progress.update(task, advance=1, rate=rate(len(documents)))
+        for item, result in zip(items, done, strict=True):
+            if isinstance(result, Exception):
+                failed.append((item.external_id, str(getattr(result, "detail", result))))
+            else:
+                documents.append(result[0])
+                old += not result[1]
+        progress.update(task, advance=len(items), rate=rate(len(documents)))
     progress.update(task, total=len(documents))
     return documents, old, failed
+
+
+def _batches(items: Iterator[Item]) -> Iterator[list[Item]]:
+    """Small files together: the disk is waited for once for all of a batch. A large one goes alone."""
+    batch: list[Item] = []
+    for item in items:
+        if batch and (len(batch) == TOGETHER or sum(i.size for i in batch) + item.size > TOGETHER_BYTES):
+            yield batch
+            batch = []
+        batch.append(item)
+    if batch:
+        yield batch
 
 
 def _items(

@@ -27,11 +27,12 @@ JUNK = frozenset({"__MACOSX", "Thumbs.db", "desktop.ini"})
 
 @dataclass(frozen=True)
 class Item:
-    """Something to add. external_id: its path as given, '/'-parted; `open()` gives its bytes, once."""
+    """Something to add. external_id: its path as given, '/'-parted; `open()` gives its bytes, once; size: of them."""
 
     name: str
     external_id: str
     open: Callable[[], BinaryIO]
+    size: int = 0
 
 
 def expand(
@@ -79,7 +80,7 @@ def _file(path: Path, external_id: str) -> Iterator[Item]:
     if path.suffix.lower() == ".zip" and zipfile.is_zipfile(path):
         yield from _zip(path, external_id)
     else:
-        yield Item(path.name, external_id, lambda: path.open("rb"))
+        yield Item(path.name, external_id, lambda: path.open("rb"), path.stat().st_size)
 
 
 def _zip(path: Path, external_id: str) -> Iterator[Item]:
@@ -100,7 +101,9 @@ def _zip(path: Path, external_id: str) -> Iterator[Item]:
     for entry in entries:
         inner = safe_name(entry.filename)
         if inner:
-            yield Item(inner.rpartition("/")[2], f"{external_id}/{inner}", _opener(path, entry))
+            yield Item(
+                inner.rpartition("/")[2], f"{external_id}/{inner}", _opener(path, entry), entry.file_size
+            )
 
 
 def _whole(path: Path, entries: Sequence[zipfile.ZipInfo]) -> None:

@@ -8,6 +8,7 @@ from kb.store.collections import Collections
 from kb.store.conversations import Conversation, Conversations
 from kb.store.db import Database
 from kb.store.documents import Documents, DocumentText
+from kb.store.entries import Entry
 from kb.store.faqs import Faqs
 from kb.store.idempotency import Idempotency
 from kb.store.jobs import FenceLost, Jobs
@@ -26,6 +27,7 @@ __all__ = [
     "Database",
     "DocumentText",
     "Documents",
+    "Entry",
     "Faqs",
     "FenceLost",
     "Finding",

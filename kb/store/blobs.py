@@ -11,7 +11,8 @@ import hashlib
 import os
 import secrets
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,7 @@ from kb.store.failures import from_os
 from kb.store.private import opener, private_directory
 
 PIECE = 2**20
+SYNCERS = 8  # threads that wait for the disk
 GRACE_S = 24 * 3600
 
 
@@ -43,26 +45,24 @@ class Blobs:
 
     def add(self, stream: BinaryIO, limit_bytes: int) -> Blob:
         """Store a stream, durably. TooLarge beyond `limit_bytes`; DiskFull when there is no space."""
-        temporary = self.directory / "tmp" / f"{os.getpid()}-{secrets.token_hex(8)}"
+        with self.together() as batch:
+            blob = batch.receive(stream, limit_bytes)
+        return blob  # noqa: RET504 (durable only now: the block's end waits for the disk)
+
+    @contextmanager
+    def together(self) -> Iterator[Batch]:
+        """Store several streams; durable, all of them, when the block has been left.
+
+        Their fsyncs run side by side after the last was received, so that the disk makes one trip for many.
+        """
+        batch = Batch(self)
         try:
-            private_directory(self.directory)
-            private_directory(temporary.parent)
-            sha256, size = self._receive(stream, temporary, limit_bytes)
-            path = self.path(sha256)
-            if not path.parent.exists():
-                private_directory(path.parent)
-                _sync_directory(self.directory)
-            with self._lock(fcntl.LOCK_SH):
-                # also when it is there already: this heals a damaged copy and makes it young for sweep()
-                os.replace(temporary, path)
-            crashpoint("blob.renamed")
-            _sync_directory(path.parent)
+            yield batch
+            batch.settle()
         except OSError as error:
             raise from_os(error, self.directory) from error
         finally:
-            with suppress(OSError):
-                temporary.unlink(missing_ok=True)
-        return Blob(sha256, size, path)
+            batch.clear()
 
     def path(self, sha256: str) -> Path:
         """Where the bytes with this hash lie, whether or not they are there."""
@@ -108,23 +108,6 @@ class Blobs:
                     gone += 1
         return gone
 
-    def _receive(self, stream: BinaryIO, temporary: Path, limit: int) -> tuple[str, int]:
-        digest, size = hashlib.sha256(), 0
-        with open(temporary, "xb", opener=opener) as file:
-            while piece := stream.read(PIECE):
-                size += len(piece)
-                if size > limit:
-                    raise TooLarge(
-                        f"The file is larger than {limit / 2**20:g} MiB, the largest accepted (KB_MAX_FILE_MB).",
-                        slug="document-too-large",
-                    )
-                digest.update(piece)
-                file.write(piece)
-            file.flush()
-            crashpoint("blob.written")
-            os.fsync(file.fileno())
-        return digest.hexdigest(), size
-
     @contextmanager
     def _lock(self, kind: int) -> Iterator[None]:
         """Keeps sweep() from removing what add() is just putting there; adders do not wait for each other."""
@@ -134,6 +117,81 @@ class Blobs:
             yield
         finally:
             os.close(descriptor)
+
+
+class Batch:
+    """Streams on their way into the folder; see `Blobs.together`."""
+
+    def __init__(self, blobs: Blobs) -> None:
+        self.blobs = blobs
+        self.received: dict[Path, Blob] = {}  # temporary file → what it will be
+
+    def receive(self, stream: BinaryIO, limit_bytes: int) -> Blob:
+        """Write one stream beside its place. TooLarge beyond `limit_bytes`; the others are not affected."""
+        home = private_directory(private_directory(self.blobs.directory) / "tmp")
+        temporary = home / f"{os.getpid()}-{secrets.token_hex(8)}"
+        digest, size = hashlib.sha256(), 0
+        try:
+            with open(temporary, "xb", opener=opener) as file:
+                while piece := stream.read(PIECE):
+                    size += len(piece)
+                    if size > limit_bytes:
+                        raise TooLarge(
+                            f"The file is larger than {limit_bytes / 2**20:g} MiB, the largest accepted "
+                            "(KB_MAX_FILE_MB).",
+                            slug="document-too-large",
+                        )
+                    digest.update(piece)
+                    file.write(piece)
+        except BaseException:
+            with suppress(OSError):
+                temporary.unlink()
+            raise
+        crashpoint("blob.written")
+        sha256 = digest.hexdigest()
+        self.received[temporary] = Blob(sha256, size, self.blobs.path(sha256))
+        return self.received[temporary]
+
+    def settle(self) -> None:
+        """Contents, then names, then the folders that hold the names: each on the disk before the next."""
+        blobs = self.blobs
+        _each(_sync_file, self.received)
+        folders = {blob.path.parent for blob in self.received.values()}
+        fresh = [folder for folder in folders if not folder.exists()]
+        for folder in fresh:
+            private_directory(folder)
+        if fresh:
+            _sync_directory(blobs.directory)
+        for temporary, blob in self.received.items():
+            with blobs._lock(fcntl.LOCK_SH):
+                # also when it is there already: this heals a damaged copy and makes it young for sweep()
+                os.replace(temporary, blob.path)
+        crashpoint("blob.renamed")
+        _each(_sync_directory, folders)
+
+    def clear(self) -> None:
+        """Remove what was not renamed."""
+        for temporary in self.received:
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
+
+
+def _each(act: Callable[[Path], None], paths: Collection[Path]) -> None:
+    """Side by side: file systems commit together what is asked for together. Raises the first failure."""
+    if len(paths) < 2:
+        for path in paths:
+            act(path)
+        return
+    with ThreadPoolExecutor(min(SYNCERS, len(paths))) as pool:
+        list(pool.map(act, paths))
+
+
+def _sync_file(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDWR)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _sync_directory(path: Path) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -11,12 +13,13 @@ from typing import Any, BinaryIO
 from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session, undefer
 
-from kb.errors import Busy, Conflict, Invalid, NotFound
+from kb.errors import Busy, Conflict, Invalid, KbError, NotFound
 from kb.store import audit, jobs
 from kb.store.blobs import Blob, Blobs
 from kb.store.crashpoints import crashpoint
 from kb.store.db import Database
 from kb.store.document_rows import as_document, as_documents, find
+from kb.store.entries import Entry
 from kb.store.filetypes import guess
 from kb.store.publish import publish
 from kb.store.removal import remove_documents
@@ -25,7 +28,6 @@ from kb.store.tables import DocumentRow, RevisionRow
 from kb.store.values import clean, cursor, new_id, now, read_cursor
 from kb.types import FINAL_STATES, Document, Job, Parsed, Principal
 
-NAME_CHARS = 1000
 LIMIT_BYTES = 200 * 2**20
 
 
@@ -66,46 +68,75 @@ class Documents:
         (`retry` is the verb for that). Other bytes: a new revision, (document, True); the one before
         answers until the new one is ready. Raises NotFound (collection), TooLarge, DiskFull, Busy.
         """
+        entry = Entry(filename, lambda: nullcontext(stream), external_id, title, metadata, source, type)
+        (done,) = self.add_many(principal, collection, [entry])
+        if isinstance(done, Exception):
+            raise done
+        return done
+
+    def add_many(
+        self, principal: Principal, collection: str, entries: Sequence[Entry]
+    ) -> list[tuple[Document, bool] | KbError | OSError]:
+        """Store several files as `add` does, with one wait for the disk: what each call would return, or raise.
+
+        Durable, all of them, when this returns. Raises what concerns all: NotFound (collection), DiskFull, Busy.
+        """
         need(principal, "documents:write")
-        filename = _name(filename, "filename")
-        external_id = _name(external_id, "external_id") if external_id else filename
         with self.db.read() as session:  # before a byte is stored
             allowed(session, principal, collections=(collection,), permission="write")
-        blob = self.blobs.add(stream, self.limit_bytes)
-        with self.db.write() as session:
-            scope = allowed(session, principal, collections=(collection,), permission="write")
-            if not blob.path.exists():  # swept between the two steps; only with a jumping clock
-                raise Busy("The upload was interrupted. Please send the file again.", retry_after=1)
-            row = session.scalars(
-                select(DocumentRow).where(
-                    DocumentRow.collection_id.in_(scope.collection_ids),
-                    DocumentRow.external_id == external_id,
-                )
-            ).first()
-            if row is not None and _latest(session, row).sha256 == blob.sha256:
-                return as_document(session, row), False
-            kind = (type or guess(filename, _start(blob))).lower()
-            if row is None:
-                row = DocumentRow(
-                    id=new_id("doc"),
-                    collection_id=next(iter(scope.collection_ids)),
-                    external_id=external_id,
-                    title=filename,
-                    source=clean(source),
-                    type=kind,
-                    state="queued",
-                    updated_at=now(),
-                    latest_revision=0,
-                    meta={},
-                    created_at=now(),
-                )
-                session.add(row)
-            self._revise(session, row, blob, filename, kind, title, metadata)
-            audit.record(session, principal, "document.add", row.id, revision=row.latest_revision)
-            document = as_document(session, row)
-            crashpoint("add.rows")
-        crashpoint("add.committed")
-        return document, True
+        done: list[tuple[Document, bool] | KbError | OSError | None] = []
+        stored: dict[int, tuple[Entry, Blob]] = {}
+        with self.blobs.together() as batch:
+            for at, entry in enumerate(entries):
+                try:
+                    named = entry.named()
+                    with entry.open() as stream:
+                        stored[at] = (named, batch.receive(stream, self.limit_bytes))
+                    done.append(None)
+                except (KbError, OSError) as error:
+                    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+                        raise
+                    done.append(error)
+        if stored:
+            with self.db.write() as session:
+                scope = allowed(session, principal, collections=(collection,), permission="write")
+                for at, (entry, blob) in stored.items():
+                    done[at] = self._record(session, principal, next(iter(scope.collection_ids)), entry, blob)
+                crashpoint("add.rows")
+            crashpoint("add.committed")
+        return [found for found in done if found is not None]
+
+    def _record(
+        self, session: Session, principal: Principal, collection_id: int, entry: Entry, blob: Blob
+    ) -> tuple[Document, bool]:
+        if not blob.path.exists():  # swept between the two steps; only with a jumping clock
+            raise Busy("The upload was interrupted. Please send the file again.", retry_after=1)
+        row = session.scalars(
+            select(DocumentRow).where(
+                DocumentRow.collection_id == collection_id, DocumentRow.external_id == entry.external_id
+            )
+        ).first()
+        if row is not None and _latest(session, row).sha256 == blob.sha256:
+            return as_document(session, row), False
+        kind = (entry.type or guess(entry.filename, _start(blob))).lower()
+        if row is None:
+            row = DocumentRow(
+                id=new_id("doc"),
+                collection_id=collection_id,
+                external_id=entry.external_id,
+                title=entry.filename,
+                source=clean(entry.source),
+                type=kind,
+                state="queued",
+                updated_at=now(),
+                latest_revision=0,
+                meta={},
+                created_at=now(),
+            )
+            session.add(row)
+        self._revise(session, row, blob, entry.filename, kind, entry.title, entry.metadata)
+        audit.record(session, principal, "document.add", row.id, revision=row.latest_revision)
+        return as_document(session, row), True
 
     def get(self, principal: Principal, id: str) -> Document:
         """One document. NotFound: missing, or not this principal's to see."""
@@ -289,13 +320,6 @@ def _ocr_failed(session: Session, row: DocumentRow) -> bool:
 def _start(blob: Blob) -> bytes:
     with blob.path.open("rb") as file:
         return os.pread(file.fileno(), 512, 0)
-
-
-def _name(text: str, field: str) -> str:
-    text = clean(text).strip()
-    if not text or len(text) > NAME_CHARS:
-        raise Invalid(f"The {field} must have 1 to {NAME_CHARS} characters.")
-    return text
 
 
 def _next(rows: Any, limit: int) -> str | None:

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import io
+import os
 import threading
 import time
+from functools import partial
+from pathlib import Path
 
 import pytest
+from sqlalchemy import event
 
 from kb.access import person
 from kb.errors import Busy, Conflict, Forbidden, Invalid, NotFound, TooLarge
-from kb.store import SYSTEM, Blobs, Collections, Database, Documents, Jobs
+from kb.store import SYSTEM, Blobs, Collections, Database, Documents, Entry, Jobs
+from kb.store.blobs import Batch
 from kb.types import Principal
 from tests.fakes import FakeEncoder, parsed, put
 
@@ -148,17 +153,78 @@ def test_an_unknown_collection_is_refused_before_a_byte_is_stored(documents: Doc
 def test_a_blob_swept_in_between_is_not_acknowledged(
     documents: Documents, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stored = documents.blobs.add
+    settle = Batch.settle
 
-    def swept(stream, limit):  # type: ignore[no-untyped-def]
-        blob = stored(stream, limit)
-        blob.path.unlink()
-        return blob
+    def swept(batch: Batch) -> None:
+        settle(batch)
+        for blob in batch.received.values():
+            blob.path.unlink()
 
-    monkeypatch.setattr(documents.blobs, "add", swept)
+    monkeypatch.setattr(Batch, "settle", swept)
     with pytest.raises(Busy, match="again"):
         add(documents)
     assert documents.list(SYSTEM) == ([], None)
+
+
+def test_many_at_once_are_what_one_by_one_would_be(documents: Documents) -> None:
+    def entry(name: str, data: bytes) -> Entry:
+        return Entry(name, lambda: io.BytesIO(data), external_id=f"d/{name}")
+
+    def unreadable() -> io.BytesIO:
+        raise PermissionError(13, "Permission denied")
+
+    documents.limit_bytes = 1000
+    add(documents, b"known", "known.txt")
+    given = [
+        entry("a.txt", b"one"),
+        entry("b.txt", b"one"),
+        entry("a.txt", b"two"),
+        entry("large.txt", b"x" * 2000),
+        Entry("closed.txt", unreadable),
+        Entry("n" * 2000, lambda: io.BytesIO(b"x")),
+        Entry("known.txt", lambda: io.BytesIO(b"known")),
+    ]
+    done = documents.add_many(SYSTEM, "docs", given)
+    assert [type(each).__name__ for each in done] == ["tuple"] * 3 + [
+        "TooLarge",
+        "PermissionError",
+        "Invalid",
+        "tuple",
+    ]
+    found = [each for each in done if isinstance(each, tuple)]
+    assert [(document.external_id, document.revision, new) for document, new in found] == [
+        ("d/a.txt", 1, True), ("d/b.txt", 1, True), ("d/a.txt", 2, True), ("known.txt", 1, False),
+    ]  # fmt: skip
+    assert all(documents.blobs.verify(document.sha256) for document, _ in found)
+    assert not list((documents.blobs.directory / "tmp").iterdir())
+
+
+def test_many_at_once_wait_for_the_disk_together(
+    documents: Documents, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commits: list[object] = []
+    event.listen(documents.db._engine, "commit", lambda connection: commits.append(connection))
+    synced: list[str] = []
+    renamed: list[int] = []
+    fsync, rename = os.fsync, os.replace
+
+    def note_sync(descriptor: int) -> None:
+        synced.append(os.readlink(f"/proc/self/fd/{descriptor}"))
+        fsync(descriptor)
+
+    def note_rename(source: Path, target: Path) -> None:
+        renamed.append(len(synced))
+        rename(source, target)
+
+    monkeypatch.setattr(os, "fsync", note_sync)
+    monkeypatch.setattr(os, "replace", note_rename)
+    entries = [Entry(f"{n}.txt", partial(io.BytesIO, b"%d" % n)) for n in range(20)]
+    done = documents.add_many(SYSTEM, "docs", entries)
+    assert len(done) == 20 and len(commits) == 1
+    files = [path for path in synced if Path(path).parent == documents.blobs.directory / "tmp"]
+    folders = {str(blob.parent) for blob in documents.blobs.directory.glob("??/*")}
+    assert len(files) == 20 and min(renamed) >= 20  # every content is on the disk before the first name
+    assert folders <= set(synced[max(renamed) :])  # and every name's folder after the last
 
 
 def test_pages_of_a_listing_meet_every_document_once(documents: Documents) -> None:
@@ -291,6 +357,6 @@ def test_a_key_without_the_scope_is_forbidden(documents: Documents) -> None:
     document, _ = add(documents)
     for call in (documents.get, documents.text, documents.content, documents.delete, documents.retry):
         with pytest.raises(Forbidden, match="scope"):
-            call(key, document.id)  # type: ignore[operator]
+            call(key, document.id)
     with pytest.raises(Forbidden):
         documents.list(key)
