@@ -27,7 +27,12 @@ UNSEEN = ("cosine", "nearest", "agree", "margin", "names")  # what a blind encod
 
 def matrix(found: list[lab.Row]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(features with a leading 1, answerable 0/1, foreign 0/1)."""
-    rows = [answerable.features(row.reading, row.passages, row.signals, covered=row.covered) for row in found]
+    rows = [
+        answerable.features(
+            row.reading, row.passages, row.signals, covered=row.covered, asked=row.query["text"]
+        )
+        for row in found
+    ]
     features = np.array([[1.0, *(row[name] for name in answerable.FEATURES)] for row in rows])
     good = np.array([row.query["answerable"] for row in found], float)
     return features, good, np.array([bool(row.query.get("foreign")) for row in found], float)

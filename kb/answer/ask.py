@@ -14,7 +14,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from kb.answer import answerable, cite, extract, followup, guard, support
+from kb.answer import answerable, cite, extract, followup, guard, strange, support
 from kb.answer.generate import Generated, Request, generate
 from kb.answer.neighbours import Conversations, Faq, Retriever
 from kb.answer.run import Draft, Run
@@ -171,9 +171,9 @@ class Asker:
         encoder = self._encoder if run.deadline - time.monotonic() > ENCODE_MARGIN_S else None
         reading = extract.read(run.standalone, found.passages, encoder)
         covered = encoder is not None and encoder.covers(run.standalone) >= 0.5
-        row = answerable.features(reading, found.passages, found.signals, covered=covered)
+        row = answerable.features(reading, found.passages, found.signals, covered=covered, asked=run.text)
         confidence = answerable.probability(row, covered=covered)
-        if answerable.strange_codes(run.standalone, found.passages):
+        if strange.strange_codes(run.standalone, found.passages):
             confidence = min(confidence, answerable.STRANGE_CODE)
         return reading, confidence
 
