@@ -38,6 +38,10 @@ class Recall:
     again: Callable[[Kb, Principal, str], str | None]
 
 
+# For answers that hold a password or a key, which are shown once and stored nowhere.
+SECRET = Recall(lambda body: None, lambda kb, principal, kept: None)
+
+
 class Claim:
     """A key taken for the running request: settle it with the answer, or release it for another try."""
 

@@ -81,6 +81,16 @@ def test_asking_goes_on_where_no_key_can_be_kept(world: World, monkeypatch: pyte
     assert rest.post("/collections", json={"name": "new"}, headers=KEY).status_code == 507
 
 
+def test_passwords_and_keys_are_not_kept(world: World) -> None:
+    admin = world.browser("admin")
+    key = admin.post("/app/keys", json={"name": "crm", "scopes": ["ask"]}, headers=KEY).get_json()["key"]
+    person = {"email": "new@x.example", "name": "New", "role": "reader"}
+    made = admin.post("/app/users", json=person, headers={"Idempotency-Key": "user"}).get_json()["password"]
+    with world.kb.db.read() as session:
+        kept = " ".join(session.scalars(select(IdempotencyRow.body)))
+    assert key not in kept and made not in kept
+
+
 def test_what_is_sent_again_holds_no_deleted_document(world: World) -> None:
     rest = world.rest("admin")
     document = rest.upload(b"The zyzzyva eats palms.", "z.txt").get_json()["id"]

@@ -13,6 +13,7 @@ from kb.types import SCOPES, Role
 from web import doors
 from web.doors import Policy
 from web.endpoints import endpoint, reply
+from web.idempotent import SECRET
 from web.schemas import Name, Names, Paging, Strict
 from web.shapes import iso
 from web.status import status
@@ -103,7 +104,7 @@ def list_users(kb: Kb, principal: Principal) -> Response:
     return reply({"data": rows, "next": None})
 
 
-@_call("POST", "/users", body=UserIn)
+@_call("POST", "/users", body=UserIn, recall=SECRET)
 def create_user(kb: Kb, principal: Principal, *, body: UserIn) -> Response:
     """Create an account."""
     password = secrets.token_urlsafe(12)
@@ -143,7 +144,7 @@ def list_keys(kb: Kb, principal: Principal) -> Response:
     return reply({"data": rows, "next": None})
 
 
-@_call("POST", "/keys", body=KeyIn)
+@_call("POST", "/keys", body=KeyIn, recall=SECRET)
 def create_key(kb: Kb, principal: Principal, *, body: KeyIn) -> Response:
     """Create an API key; it is shown once."""
     if unknown := set(body.scopes) - set(SCOPES):
