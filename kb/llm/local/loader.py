@@ -1,7 +1,8 @@
 """Threads that read shards: what is wanted now first, then what a guess says comes next.
 
-Every shard is hashed the first time it is read, on the thread that read it, while another thread reads on. One
-lock guards the queues and the cache's tables; it is never held while reading.
+A shard is read in parts, by whichever threads are free: so all of them are busy until the last part of what a layer
+waits for, and the disk with them. Every shard is hashed the first time it is read, on the thread that read its last
+part, while the others read on. One lock guards the queues and the cache's tables; it is never held while reading.
 """
 
 from __future__ import annotations
@@ -32,6 +33,19 @@ class Load:
     key: Key | None = None  # the expert it belongs to
 
 
+class _Job:
+    """A load on its way. The lock guards it."""
+
+    __slots__ = ("error", "last", "left", "load", "next")
+
+    def __init__(self, load: Load, parts: int) -> None:
+        self.load = load
+        self.next = 0  # part to be begun
+        self.last = parts  # parts there are
+        self.left = parts  # parts not done yet
+        self.error: Exception | None = None
+
+
 class Dropped(Exception):
     """A shard that was not read after all."""
 
@@ -58,8 +72,8 @@ class Loader:
         self.verified = 0
         self._checked: set[int] = set()
         self._readers, self._mender, self._ahead = readers, mender, ahead
-        self._wanted: deque[Load] = deque()
-        self._guessed: deque[Load] = deque()  # the second halves of experts begun on a guess
+        self._wanted: deque[_Job] = deque()  # with parts to begin
+        self._guessed: deque[_Job] = deque()  # of experts begun on a guess
         self._work = threading.Condition(lock)
         self._closed = False
         self._threads = [
@@ -71,15 +85,15 @@ class Loader:
 
     def demand(self, loads: list[Load]) -> None:
         """Read these before anything else. Lock held."""
-        self._wanted.extend(loads)
-        self._work.notify(len(loads))
+        self._wanted.extend(map(self._job, loads))
+        self._work.notify_all()
 
     def drop(self, useless: Callable[[Key], bool]) -> None:
         """Forget what was to be read on a guess and is useless now. Lock held."""
-        for load in list(self._guessed):
-            if load.key is not None and useless(load.key):
-                self._guessed.remove(load)
-                load.done(Dropped())
+        for job in list(self._guessed):
+            if job.load.key is not None and useless(job.load.key):
+                self._guessed.remove(job)
+                self._give_up(job, Dropped())
 
     def wake(self) -> None:
         """There may be something to read ahead. Lock held."""
@@ -93,52 +107,83 @@ class Loader:
         for thread in self._threads:
             thread.join()
 
+    def _job(self, load: Load) -> _Job:
+        return _Job(load, self._readers.parts(load.shard))
+
+    def _give_up(self, job: _Job, error: Exception) -> None:
+        """Begin none of its parts any more. Lock held."""
+        job.error = job.error or error
+        job.left -= job.last - job.next
+        job.next = job.last
+        if not job.left:
+            job.load.done(job.error)
+
     def _run(self) -> None:
         reader: Reader | None = None
         try:
-            while (load := self._next()) is not None:
+            while (found := self._next()) is not None:
+                job, part = found
                 error: Exception | None = None
                 try:
                     reader = reader or self._readers.open()
-                    self._read(reader, load)
+                    reader.read_part(job.load.shard, job.load.out, part)
                 except Exception as problem:
                     error = problem
                 with self._work:
-                    self.bytes_read += load.shard.nbytes
-                    load.done(error)
+                    job.error = job.error or error
+                    job.left -= 1
+                    last = not job.left
+                if last:
+                    self._finish(job)
         finally:
             if reader is not None:
                 reader.close()
 
-    def _next(self) -> Load | None:
+    def _next(self) -> tuple[_Job, int] | None:
+        """A part to read: of what is wanted, else of what is guessed."""
         with self._work:
             while not self._closed:
-                if self._wanted:
-                    return self._wanted.popleft()
-                if not self._guessed:
-                    self._guessed.extend(self._ahead())
-                if self._guessed:
-                    load = self._guessed.popleft()
+                if not self._wanted and not self._guessed:
+                    self._guessed.extend(map(self._job, self._ahead()))
+                queue = self._wanted or self._guessed
+                if queue:
+                    job = queue[0]
+                    part, job.next = job.next, job.next + 1
+                    if job.next == job.last:
+                        queue.popleft()
                     self._work.notify(1)  # another thread may take the next
-                    return load
+                    return job, part
                 self._work.wait()
-            for load in (*self._wanted, *self._guessed):
-                load.done(Dropped("the model is being closed"))
+            for job in (*self._wanted, *self._guessed):
+                self._give_up(job, Dropped("the model is being closed"))
             self._wanted.clear()
             self._guessed.clear()
             return None
 
-    def _read(self, reader: Reader, load: Load) -> None:
+    def _finish(self, job: _Job) -> None:
+        """All parts are there, or will not be: check the bytes the first time, and tell."""
+        load = job.load
+        error = job.error
+        if not isinstance(error, Dropped):
+            try:
+                self._check(load, job.error)
+                error = None
+            except Exception as problem:
+                error = problem
+        with self._work:
+            self.bytes_read += load.shard.nbytes
+            load.done(error)
+
+    def _check(self, load: Load, error: Exception | None) -> None:
+        """The bytes are those that were packed: hashed on first reading, mended where they are wrong."""
         shard, out = load.shard, load.out
         if shard.id in self._checked:
-            reader.read_into(shard, out)
+            if error is not None:
+                raise error
             return
-        try:
-            reader.read_into(shard, out)
-            right = hashlib.sha256(out.data).digest() == shard.sha256
-        except (CorruptShard, OSError):
-            right = False
-        if not right:
+        if error is not None and not isinstance(error, (CorruptShard, OSError)):
+            raise error
+        if error is not None or hashlib.sha256(out.data).digest() != shard.sha256:
             self._mender.mend(shard, out)
         with self._work:
             self._checked.add(shard.id)

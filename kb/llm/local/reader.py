@@ -25,7 +25,9 @@ from kb.llm.local.pages import Extent, PageMap
 from kb.llm.local.settings import available_memory
 from kb.llm.local.store import Shard
 
-STAGING = 4 << 20  # bytes read at once
+STAGING = (
+    2 << 20
+)  # bytes read at once: a shard is several such parts, so that no thread waits long for another's last
 
 
 class Reader(Protocol):
@@ -33,6 +35,9 @@ class Reader(Protocol):
 
     def read_into(self, shard: Shard, out: NDArray[np.uint8]) -> None:
         """All of the shard's bytes into `out` (uint8, contiguous, exactly its size)."""
+
+    def read_part(self, shard: Shard, out: NDArray[np.uint8], part: int) -> None:
+        """One of `Readers.parts(shard)` parts of them to their place in `out`."""
 
     def close(self) -> None:
         """Give its file and buffers back."""
@@ -58,6 +63,18 @@ class BlobReader:
         except apsw.Error as error:
             raise CorruptShard(f"{shard} cannot be read: {error}") from None
 
+    def read_part(self, shard: Shard, out: NDArray[np.uint8], part: int) -> None:
+        self.read_into(shard, out)
+
+    def read_range(self, shard: Shard, out: NDArray[np.uint8], start: int, end: int) -> None:
+        """Bytes `start` to `end` of a shard to their place in `out`."""
+        try:
+            with self._connection.blob_open("main", "shards", "data", shard.id, False) as blob:
+                blob.seek(start)
+                blob.read_into(out.data, start, end - start)
+        except apsw.Error as error:
+            raise CorruptShard(f"{shard} cannot be read: {error}") from None
+
     def close(self) -> None:
         self._connection.close()
 
@@ -80,33 +97,45 @@ class DirectReader:
             raise
 
     def read_into(self, shard: Shard, out: NDArray[np.uint8]) -> None:
-        extent = self._pages.extent(shard.id, out.nbytes)
-        # Rows that SQLite laid out otherwise (none that we wrote) are read its own way.
-        if extent is None or not self._read(extent, out):
-            self._buffered.read_into(shard, out)
+        for part in range(parts(self._pages, shard.id, out.nbytes)):
+            self.read_part(shard, out, part)
 
-    def _read(self, extent: Extent, out: NDArray[np.uint8]) -> bool:
-        out[: extent.head] = np.frombuffer(os.pread(self._fd, extent.head, extent.offset), np.uint8)
-        at = extent.head
-        if not extent.rest:
-            return True
+    def read_part(self, shard: Shard, out: NDArray[np.uint8], part: int) -> None:
+        extent = self._pages.extent(shard.id, out.nbytes)
+        if extent is None:  # rows that SQLite laid out otherwise (none that we wrote) are read its own way
+            self._buffered.read_into(shard, out)
+            return
+        size = self._pages.page_size
+        most = STAGING // size
+        room = most * (size - 4)
+        start = extent.head + part * room if part else 0
+        end = min(out.nbytes, extent.head + (part + 1) * room)
+        if part == 0:
+            out[: extent.head] = np.frombuffer(os.pread(self._fd, extent.head, extent.offset), np.uint8)
+        if extent.rest and not self._read(extent, out[:end], extent.head + part * room, part * most, most):
+            self._buffered.read_range(shard, out, start, end)
+
+    def _read(self, extent: Extent, out: NDArray[np.uint8], at: int, skip: int, most: int) -> bool:
+        """The `most` pages after the first `skip` of a chain, without pointers, to `out[at:]`; False if they lie elsewhere."""
         size = self._pages.page_size
         runs = self._pages.runs(extent)
-        most = STAGING // size
         for index, (first, count) in enumerate(runs):
             after = runs[index + 1][0] if index + 1 < len(runs) else 0
-            for page in range(first, first + count, most):
-                number = min(most, first + count - page)
-                if not self._fetch(page, number * size):
-                    return False
-                staged = self._bytes[: number * size].reshape(number, size)
-                following = np.arange(page + 1, page + number + 1)
-                if page + number == first + count:
-                    following[-1] = after
-                pointers = staged[:, :4].copy().view(">u4")[:, 0]
-                if not np.array_equal(pointers, following):
-                    return False
-                at = _unchain(staged, out, at)
+            page = first + min(skip, count)
+            number = min(most, first + count - page)
+            skip, most = skip - (page - first), most - number
+            if not number:
+                continue
+            if not self._fetch(page, number * size):
+                return False
+            staged = self._bytes[: number * size].reshape(number, size)
+            following = np.arange(page + 1, page + number + 1)
+            if page + number == first + count:
+                following[-1] = after
+            pointers = staged[:, :4].copy().view(">u4")[:, 0]
+            if not np.array_equal(pointers, following):
+                return False
+            at = _unchain(staged, out, at)
         return at == out.nbytes
 
     def _fetch(self, page: int, length: int) -> bool:
@@ -142,6 +171,15 @@ def _unchain(staged: NDArray[np.uint8], out: NDArray[np.uint8], at: int) -> int:
     return at
 
 
+def parts(pages: PageMap, row: int, nbytes: int) -> int:
+    """How many reads of at most STAGING bytes a shard takes."""
+    extent = pages.extent(row, nbytes)
+    if extent is None:
+        return 1
+    count = -(-extent.rest // (pages.page_size - 4))
+    return max(1, -(-count // (STAGING // pages.page_size)))
+
+
 class Readers:
     """Makes readers of one kind for a file. direct: None chooses by the memory that is free now."""
 
@@ -158,6 +196,10 @@ class Readers:
                 return
         self._pages = None
         self.kind = "buffered"
+
+    def parts(self, shard: Shard) -> int:
+        """Into how many parts a shard may be read by several threads."""
+        return 1 if self._pages is None else parts(self._pages, shard.id, shard.nbytes)
 
     def open(self) -> Reader:
         """A reader for the calling thread."""

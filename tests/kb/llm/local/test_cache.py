@@ -18,7 +18,7 @@ from kb.llm.local.config import ModelConfig
 from kb.llm.local.errors import BadModel, CorruptShard, ModelError
 from kb.llm.local.layout import make, matrices
 from kb.llm.local.pack import pack
-from kb.llm.local.reader import STAGING, BlobReader, page_map
+from kb.llm.local.reader import STAGING, BlobReader, DirectReader, page_map
 from kb.llm.local.source import Checkpoint
 from kb.llm.local.store import Shard, Store
 from kb.llm.local.types import Expert
@@ -362,3 +362,33 @@ def test_an_unfinished_pack_is_not_served(tmp_path: Path) -> None:
 def no_thread_left() -> Iterator[None]:
     yield
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("weights-")]
+
+
+def test_one_shard_is_read_by_several_threads_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that none waits for another's last long read while the disk has nothing to do."""
+    source = folders.write(tmp_path / "src", mxfp4=True, hidden_size=256, intermediate_size=256)
+    path = pack(source, tmp_path / "wide.kbm", page_size=4096)
+    monkeypatch.setattr("kb.llm.local.reader.STAGING", 4096)  # a page
+    with CachedStore(path, 1 << 30, direct=True, warm=False) as store:
+        if store.reader != "direct":
+            pytest.skip("this file system has no direct reads")
+        inside: dict[int, int] = {}
+        most: dict[int, int] = {}
+        read_part = DirectReader.read_part
+
+        def watched(self: DirectReader, shard: Shard, out: np.ndarray, part: int) -> None:
+            inside[shard.id] = inside.get(shard.id, 0) + 1
+            most[shard.id] = max(most.get(shard.id, 0), inside[shard.id])
+            time.sleep(0.005)
+            read_part(self, shard, out, part)
+            inside[shard.id] -= 1
+
+        with monkeypatch.context() as patch:
+            patch.setattr(DirectReader, "read_part", watched)
+            with store.experts(0, [3]) as experts:
+                bytes_ = experts[0].gate_up.data.tobytes()
+        assert max(most.values()) >= 2
+    with CachedStore(path, 1 << 30, direct=False, warm=False) as store, store.experts(0, [3]) as experts:
+        assert experts[0].gate_up.data.tobytes() == bytes_

@@ -72,7 +72,9 @@ def test_shards_on_scattered_pages_are_still_read(tmp_path: Path) -> None:
     direct, out = _direct(model), np.zeros(30000, np.uint8)
     shard = _shards(model)[-1]
     extent = direct._pages.extent(shard.id, shard.nbytes)
-    assert extent is not None and not direct._read(extent, out)  # they are scattered indeed
+    assert extent is not None and not direct._read(
+        extent, out, extent.head, 0, 1000
+    )  # they are scattered indeed
     direct.read_into(shard, out)
     direct.close()
     np.testing.assert_array_equal(out, data)
