@@ -47,6 +47,10 @@ APP_ONLY = {
     "unanswered": "faq:write",
     "list_grants": "admin",
     "set_grant": "admin",
+    "list_groups": "admin",
+    "create_group": "admin",
+    "delete_group": "admin",
+    "set_member": "admin",
 }
 PAGES = {
     "chat": None,
@@ -59,6 +63,7 @@ PAGES = {
     "admin": "admin",
     "admin.users": "admin",
     "admin.keys": "admin",
+    "admin.access": "admin",
     "admin.unanswered": "faq:write",
 }
 OPEN = {

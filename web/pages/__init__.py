@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from flask import Flask, g
 from markupsafe import Markup
 
-from web.pages import admin, chat, documents, explain, sign_in
+from web.pages import access, admin, chat, documents, explain, sign_in  # noqa: F401 (access: calls only)
 
 if TYPE_CHECKING:
     from kb.app import Kb

@@ -6,7 +6,6 @@ import secrets
 from typing import TYPE_CHECKING, Any
 
 from flask import Flask, Response, make_response, render_template
-from pydantic import Field
 
 from kb.errors import FieldError, Invalid
 from kb.types import SCOPES, Role
@@ -26,6 +25,7 @@ PAGES = (
     ("/faq", "faq", "documents:read", "faq.html"),
     ("/admin", "admin", "admin", "admin_status.html"),
     ("/admin/users", "admin.users", "admin", "admin_users.html"),
+    ("/admin/access", "admin.access", "admin", "admin_access.html"),
     ("/admin/keys", "admin.keys", "admin", "admin_keys.html"),
     ("/admin/unanswered", "admin.unanswered", "faq:write", "admin_unanswered.html"),
 )
@@ -67,14 +67,6 @@ class KeyIn(Strict):
     name: Name
     scopes: Names
     collections: Names | None = None
-
-
-class GrantIn(Strict):
-    """Who may use a collection. permission none: nobody of these any more."""
-
-    subject_kind: str = Field(pattern="^(user|group|everyone)$")
-    subject_id: str = Field("", max_length=100)
-    permission: str = Field(pattern="^(read|write|none)$")
 
 
 def _call(method: Any, path: str, scope: str = "admin", **rest: Any) -> Any:
@@ -171,22 +163,3 @@ def unanswered(kb: Kb, principal: Principal, *, query: Paging) -> Response:
         for row in rows
     ]
     return reply({"data": data, "next": following})
-
-
-@_call("GET", "/collections/{name}/grants")
-def list_grants(kb: Kb, principal: Principal, *, name: str) -> Response:
-    """Who may use a collection."""
-    rows = kb.collections.grants(principal, name)
-    return reply(
-        {"data": [{"subject_kind": k, "subject_id": s, "permission": p} for k, s, p in rows], "next": None}
-    )
-
-
-@_call("POST", "/collections/{name}/grants", body=GrantIn)
-def set_grant(kb: Kb, principal: Principal, *, name: str, body: GrantIn) -> Response:
-    """Let somebody read or write a collection, or no longer."""
-    if body.permission == "none":
-        kb.collections.revoke(name, body.subject_kind, body.subject_id, principal=principal)
-    else:
-        kb.collections.grant(name, body.subject_kind, body.subject_id, body.permission, principal=principal)
-    return reply(None)
