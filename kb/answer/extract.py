@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
+from kb.answer.complete import length, through_steps, to_what_is_said
 from kb.answer.expects import Kind, carries, expected
 from kb.answer.planted import asked_about, planted
 from kb.answer.sentences import spans
@@ -28,8 +29,6 @@ EMBEDDED = 12
 QUOTES = 3
 LOOKED = 12  # sentences looked at for quotations, and for planted instructions
 CLOSE = 3.0  # log-odds by which a further sentence may be worse than the best
-STEPS = 600  # characters of instructions quoted at most
-_CJK_CHARACTER = re.compile(f"[{CJK}]")
 _ITEM = re.compile(r"[-*•] |\d{1,3}[.)、] ?")
 _OWN_MARK = re.compile(r"\[(\d{1,3})\]")
 _WORD = re.compile(rf"[{CJK}]|[^\W_{CJK}]+")
@@ -125,7 +124,7 @@ def read(question: str, passages: Sequence[Passage], encoder: Encoder | None = N
         for passage in passages[:PASSAGES_READ]
         for start, end in spans(passage.text)[:SENTENCES_PER_PASSAGE]
     ]
-    found = [each for each in found if _length(each[3]) >= SHORTEST] or found
+    found = [each for each in found if length(each[3]) >= SHORTEST] or found
     if not found:
         return Reading(question, kind, (), {})
     bags = [bag(text) for *_, text in found]
@@ -205,19 +204,24 @@ def score(row: dict[str, float], weights: dict[str, float]) -> float:
 def choose(reading: Reading, passages: Sequence[Passage], limit: int = QUOTES) -> tuple[Quote, ...]:
     """One to three quotations, best first: others only when they come close and say something new.
 
-    Sentences that follow each other become one quotation; instructions go on as long as their passage does.
+    Sentences that follow each other become one quotation; instructions go on as long as their passage does, and what
+    only announces goes on to what it announces.
     """
     chosen: list[Quote] = []
     for quote in reading.quotes[:LOOKED]:
         if len(chosen) == limit or (chosen and quote.score < chosen[0].score - CLOSE):
             break
+        if chosen and quote.features["question"]:
+            continue  # beside an answer, a document's own question says nothing
         if not any(_same(quote.text, other.text) for other in chosen):
             chosen.append(quote)
     by_number = {passage.n: passage.text for passage in passages}
-    if reading.kind == "steps" and chosen:
-        chosen[0] = _onward(chosen[0], by_number[chosen[0].n], asked_about(reading.question))
+    trusting = asked_about(reading.question)
     merged: list[Quote] = []
-    for quote in chosen:
+    for rank, found in enumerate(chosen):
+        further = through_steps if reading.kind == "steps" and rank == 0 else to_what_is_said
+        end = further(by_number[found.n], found.start, found.end, trusting=trusting)
+        quote = replace(found, end=end, text=by_number[found.n][found.start : end])
         at = next((at for at, other in enumerate(merged) if _touch(other, quote, by_number[quote.n])), None)
         if at is None:
             merged.append(quote)
@@ -225,21 +229,6 @@ def choose(reading: Reading, passages: Sequence[Passage], limit: int = QUOTES) -
         start, end = min(merged[at].start, quote.start), max(merged[at].end, quote.end)
         merged[at] = replace(merged[at], start=start, end=end, text=by_number[quote.n][start:end])
     return tuple(merged)
-
-
-def _onward(quote: Quote, text: str, trusting: bool = False) -> Quote:
-    """The quotation with the sentences after it, up to STEPS characters: instructions rarely end with one.
-
-    It ends before a planted one, unless trusting.
-    """
-    end = quote.end
-    for start, stop in spans(text):
-        if start < end:
-            continue
-        if stop - quote.start > STEPS or (not trusting and planted(text[start:stop])):
-            break
-        end = stop
-    return replace(quote, end=end, text=text[quote.start : end])
 
 
 def _touch(one: Quote, other: Quote, text: str) -> bool:
@@ -264,11 +253,6 @@ def _lines(text: str) -> str:
 
 def _round(mark: re.Match[str]) -> str:
     return f"({mark[1]})"
-
-
-def _length(text: str) -> int:
-    """Characters, those of CJK scripts counting twice."""
-    return len(text) + len(_CJK_CHARACTER.findall(text))
 
 
 def _weights(asked: Sequence[str], bags: Sequence[frozenset[str]]) -> dict[str, float]:
@@ -303,9 +287,9 @@ def _runs(question: str) -> list[list[str]]:
 def _copied(runs: Sequence[Sequence[str]], text: str) -> float:
     """How long a piece of the question the sentence repeats to the letter: 6 words are 1.0."""
     glued = _glue(_WORD.findall(fold(text)))
-    for length, pieces in zip((6, 5, 4, 3, 2), runs, strict=True):
+    for words, pieces in zip((6, 5, 4, 3, 2), runs, strict=True):
         if any(piece in glued for piece in pieces):
-            return length / 6
+            return words / 6
     return 0.0
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from kb.answer import extract
+from kb.answer import complete, extract
 from kb.answer.words import terms
 from tests.fakes import FakeEncoder
 from tests.fakes_answer import passage
@@ -63,7 +63,7 @@ def test_instructions_go_on() -> None:
     text = "To reset the router press the red button. Hold it for ten seconds. Wait until the lamp is green."
     shown = (passage(1, "Router", text + " Unrelated words follow here." * 30),)
     quotes = extract.choose(extract.read("How do I reset the router?", shown), shown)
-    assert quotes[0].text.startswith(text) and len(quotes[0].text) <= extract.STEPS
+    assert quotes[0].text.startswith(text) and len(quotes[0].text) <= complete.STEPS
 
 
 def test_a_document_s_own_marks_are_not_ours() -> None:

@@ -1,0 +1,63 @@
+"""How far a quotation goes on: a sentence that only announces is quoted with what it announces.
+
+A question in a document is followed by its answer, a colon by what it introduces, a heading or a lone cell by the
+sentence under it. Each function takes a passage's text and the span of a chosen sentence, and gives where to end.
+"""
+
+from __future__ import annotations
+
+import re
+
+from kb.answer.planted import planted
+from kb.answer.sentences import spans
+from kb.answer.words import CJK
+
+STEPS = 600  # characters of instructions quoted at most
+FRAGMENT = (
+    60  # characters (CJK ones count twice) below which a sentence without a full stop is a heading or a cell
+)
+UNDER = 240  # characters of a fragment or question with what stands under it
+LIST = 300  # characters of a lead-in with what it introduces
+_CJK_CHARACTER = re.compile(f"[{CJK}]")
+_CLOSING = "\"'”’)）]*_"
+_ENDS = (".", "!", "。", "！", "…", ";", "；")
+_ASKS = ("?", "？")
+_INTRODUCES = (":", "：")
+
+
+def length(text: str) -> int:
+    """Characters, those of CJK scripts counting twice."""
+    return len(text) + len(_CJK_CHARACTER.findall(text))
+
+
+def through_steps(text: str, start: int, end: int, *, trusting: bool) -> int:
+    """Instructions rarely end with one sentence: on to STEPS characters, or to a planted one, unless trusting."""
+    for first, last in spans(text):
+        if first < end:
+            continue
+        if last - start > STEPS or (not trusting and planted(text[first:last])):
+            break
+        end = last
+    return end
+
+
+def to_what_is_said(text: str, start: int, end: int, *, trusting: bool) -> int:
+    """Past a question, a lead-in or a heading to what it announces; a sentence that says something stays as it is."""
+    bare = text[start:end].rstrip(_CLOSING)
+    asks, introduces = bare.endswith(_ASKS), bare.endswith(_INTRODUCES)
+    row = "\t" in bare or "|" in bare  # a table's row says what it says
+    if not asks and not introduces and (row or bare.endswith(_ENDS) or length(bare) >= FRAGMENT):
+        return end
+    for first, last in spans(text):
+        if first < end:
+            continue
+        piece = text[first:last]
+        if last - start > (LIST if introduces else UNDER) or (not trusting and planted(piece)):
+            break
+        if piece.rstrip(_CLOSING).endswith(_ASKS):  # another question, not what was announced
+            break
+        end = last
+        said = asks and not piece.startswith("#")
+        if not introduces and (said or piece.rstrip(_CLOSING).endswith(_ENDS)):
+            break
+    return end
