@@ -86,16 +86,7 @@ def _xml(data: bytes) -> tuple[Iterator[Block], str | None]:
         return iter(()), None
     if re.match(r"(?i)(<!doctype\s+html|<html)", text):
         return _html(data)
-    # Entities of the document type stay unexpanded, nothing is loaded: no bomb, no outside file.
-    parser = etree.XMLParser(
-        resolve_entities=False,
-        no_network=True,
-        load_dtd=False,
-        recover=True,
-        huge_tree=False,
-        remove_comments=True,
-    )
-    root = etree.fromstring(text, parser)
+    root = etree.fromstring(text, xhtml.harmless(huge=False))
     return (_elements(root) if root is not None else iter(())), None
 
 

@@ -160,15 +160,7 @@ def _unpaged(block: Block) -> Block:
 
 def _blocks(content: str, part: str | None, kind: str) -> Iterator[Block]:
     # Tika's output is XHTML, at times not well-formed: the XML parser repairs, the HTML one would misread <p/>.
-    parser = etree.XMLParser(
-        recover=True,
-        resolve_entities=False,
-        no_network=True,
-        load_dtd=False,
-        huge_tree=True,
-        remove_comments=True,
-    )
-    root = etree.fromstring(CONTROLS.sub("", content).encode("utf-8", "replace"), parser)
+    root = etree.fromstring(CONTROLS.sub("", content).encode("utf-8", "replace"), xhtml.harmless(huge=True))
     if root is not None:
         yield from xhtml.blocks(root, part=part, tika=True, sheets=kind in SHEETS)
 

@@ -68,6 +68,21 @@ SPACES = re.compile(r"[^\S\n]+")
 BREAKS = re.compile(r" *\n *")
 
 
+def harmless(*, huge: bool) -> etree.XMLParser:
+    """An XML parser that mends, and neither expands nor loads what a document type names: no bomb, no outside file.
+
+    huge: lifts the limits on nesting and size, for what was bounded before.
+    """
+    return etree.XMLParser(
+        recover=True,
+        resolve_entities=False,
+        no_network=True,
+        load_dtd=False,
+        huge_tree=huge,
+        remove_comments=True,
+    )
+
+
 def blocks(root: etree._Element, *, part: str | None, tika: bool, sheets: bool = False) -> Iterator[Block]:
     """Blocks in document order. sheets: 'page' divs are worksheets, not pages."""
     by_sheet = frozenset() if tika else selectors(root)

@@ -1,6 +1,6 @@
 """FAQ files: CSV or JSON into plain rows.
 
-CSV: a heading row with `question` and `answer`, and optionally `variants` (separated by | or line
+CSV (commas, semicolons or tabs): a heading row with `question` and `answer`, and optionally `variants` (separated by | or line
 breaks), `collection`, `language`. JSON: a list of objects, or {"data": [...]} as the API lists them.
 """
 
@@ -48,7 +48,9 @@ def _json(text: str) -> list[Any]:
 
 def _csv(text: str) -> list[Any]:
     try:
-        reader = csv.DictReader(io.StringIO(text), strict=True)
+        heading = text.split("\n", 1)[0]
+        mark = max(",;\t", key=heading.count)  # spreadsheets in many countries write semicolons
+        reader = csv.DictReader(io.StringIO(text), delimiter=mark, strict=True)
         names = [(name or "").strip().lower() for name in reader.fieldnames or []]
         reader.fieldnames = names
         if missing := {"question", "answer"} - set(names):

@@ -33,7 +33,9 @@ def read_rows(path: Path) -> list[dict[str, object]]:
             if not isinstance(rows, list):
                 raise Invalid(f"{path}: a JSON list of entries is expected.")
             return [dict(row) for row in rows]
-        reader = csv.DictReader(text.splitlines(keepends=True))
+        heading = text.split("\n", 1)[0]
+        mark = max(",;\t", key=heading.count)  # spreadsheets in many countries write semicolons
+        reader = csv.DictReader(text.splitlines(keepends=True), delimiter=mark)
         if not {"question", "answer"} <= set(reader.fieldnames or ()):
             raise Invalid(f"{path}: the columns question and answer are needed; found {reader.fieldnames}.")
         return [

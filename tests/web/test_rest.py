@@ -328,3 +328,21 @@ def test_optional_fields_may_be_null_and_deadlines_short(world: World) -> None:
     assert rest.ask("holiday", deadline_ms=1).status_code == 200
     assert rest.ask("holiday", deadline_ms=0).status_code == 422
     assert rest.post("/search", json={"question": "holiday", "limit": None, **nothing}).status_code == 200
+
+
+def test_faq_files_from_spreadsheets_and_forms(world: World) -> None:
+    rest = world.rest("admin")
+    semicolons = b"question;answer;variants\nWhat, and when?;Now, here;When?|Why?\n"
+    report = rest.post("/faq/import?collection=docs", data=semicolons, content_type="text/csv").get_json()
+    assert (report["created"], report["failed"]) == (1, 0)
+    entry = rest.get(f"/faq/{report['rows'][0]['id']}").get_json()
+    assert (entry["answer"], entry["variants"]) == ("Now, here", ["When?", "Why?"])
+    for name, data in (
+        ("a.csv", b"question,answer\nFormed?,Yes\n"),
+        ("a.json", b'[{"question": "Json?", "answer": "Yes"}]'),
+    ):
+        form = {"file": (io.BytesIO(data), name), "collection": "docs"}
+        report = rest.post("/faq/import", data=form, content_type="multipart/form-data").get_json()
+        assert (report["created"], report["failed"]) == (1, 0), report
+    wrong = rest.post("/faq/import", data={"collection": "docs"}, content_type="multipart/form-data")
+    assert wrong.status_code == 422 and wrong.get_json()["errors"][0]["pointer"] == "/file"

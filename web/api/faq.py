@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from flask import Response, request
 from pydantic import ValidationError
 
-from kb.errors import KbError
+from kb.errors import FieldError, Invalid, KbError
 from web.endpoints import Reply, endpoint, page, reply
 from web.faqfile import read_rows
 from web.problems import field_errors
@@ -90,15 +90,32 @@ def delete_faq(kb: Kb, principal: Principal, *, id: str) -> Response:
     scope="faq:write",
     tag="FAQ",
     query=ImportQuery,
-    raw=("text/csv", "application/json"),
+    raw=("text/csv", "application/json", "multipart/form-data"),
     replies={200: Reply(ImportReport, "What became of each row; good rows are in even when others are not.")},
 )
 def import_faq(kb: Kb, principal: Principal, *, query: ImportQuery) -> Response:
-    """Add many curated entries from CSV or JSON."""
-    rows = read_rows(request.mimetype, body_bytes(IMPORT_LIMIT))
-    reports = [_import(kb, principal, number, row, query.collection) for number, row in enumerate(rows, 1)]
+    """Add many curated entries from CSV or JSON, as the body or as the `file` of a form."""
+    kind, raw, collection = request.mimetype, body_bytes(IMPORT_LIMIT), query.collection
+    if kind == "multipart/form-data":
+        kind, raw, named = _form()
+        collection = collection or named
+    rows = read_rows(kind, raw)
+    reports = [_import(kb, principal, number, row, collection) for number, row in enumerate(rows, 1)]
     created = sum(report.status == "created" for report in reports)
     return reply(ImportReport(created=created, failed=len(reports) - created, rows=reports))
+
+
+def _form() -> tuple[str, bytes, str | None]:
+    """(type, bytes, collection) of a file sent in a form; its name tells its type."""
+    sent = request.files.getlist("file")
+    if len(sent) != 1:
+        raise Invalid(
+            "Send exactly one part called `file`, with a filename.",
+            errors=(FieldError("/file", f"{len(sent)} were sent; exactly one is needed"),),
+        )
+    name = (sent[0].filename or "").lower()
+    kind = "application/json" if name.endswith(".json") else "text/csv"
+    return kind, sent[0].read(), request.form.get("collection") or None
 
 
 def _import(kb: Kb, principal: Principal, number: int, row: object, collection: str | None) -> RowReport:

@@ -168,6 +168,14 @@ def test_wrong_usage_and_wrong_settings_are_said(kb, tmp_path: Path) -> None:
     assert done.returncode == 1 and "bad.toml is not valid TOML" in done.stderr
 
 
+def test_faq_files_with_semicolons(kb, tmp_path: Path) -> None:
+    assert kb("collection", "create", "default").returncode == 0
+    (tmp_path / "faq.csv").write_text("question;answer\nWhat, and when?;Now, here\n", encoding="utf-8-sig")
+    done = kb("faq", "import", str(tmp_path / "faq.csv"))
+    assert done.returncode == 0, done.stderr
+    assert json.loads(kb("faq", "list", "--json").stdout)["data"][0]["answer"] == "Now, here"
+
+
 def test_up_refuses_a_port_that_is_taken(kb) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
