@@ -67,6 +67,15 @@ _SIGNS = re.compile(
         )
     )
 )
+# Every English sign holds one of these; looking for them first takes a fiftieth of the time.
+_HINTS = (
+    "ignor disregard forget override bypass follow obey prompt your instruction directive guideline command programming"
+    " system assistant chatbot <| inst] <end <s <i <a <u llm bot pretend imagine behave user answer respon repl output"
+    " completion print say focus concentrate vergiss vergessen missachte oubli olvid dimentica esque desconsider"
+).split()
+_AI = re.compile(r"\bai\b|\byou(?:'re| are)\b|language model|nothing else|<[/|]")
+
+
 _ABOUT = re.compile(
     r"\b(?:prompts?|prompt.?injections?|injections?|jailbreaks?|instructions?|chatbots?|bots?|assistants?|language models?|llms?|gpts?|ai)\b"
     r"|提示词|提示詞|提示|注入|指令|助手|助理|机器人|機器人|人工智能|语言模型|語言模型|大模型"
@@ -75,7 +84,10 @@ _ABOUT = re.compile(
 
 def planted(sentence: str) -> bool:
     """Whether a sentence instructs whoever answers from the document."""
-    return _SIGNS.search(fold(sentence)) is not None
+    folded = fold(sentence)
+    if folded.isascii() and not any(hint in folded for hint in _HINTS) and not _AI.search(folded):
+        return False
+    return _SIGNS.search(folded) is not None
 
 
 def asked_about(question: str) -> bool:
