@@ -46,10 +46,18 @@ def matrix(layout: str, rows: int, cols: int, random: np.random.Generator) -> Pa
     return quant.pack(1 + 0.1 * values if rows == 1 else values / np.float32(cols**0.5), None, layout)
 
 
-def weights(shape: ModelConfig, layout: str) -> MemoryWeights:
-    """Dense parts int8, experts in `layout`; every matrix in memory of its own, as real ones are."""
+def weights(shape: ModelConfig, layout: str, router: str = "uniform") -> MemoryWeights:
+    """Dense parts int8, experts in `layout`; every matrix in memory of its own, as real ones are.
+
+    router: 'uniform' prefers no expert; 'skewed' adds log(1 / rank) to the logits, another order in each layer.
+    """
     random = np.random.default_rng(0)
     dense = {spec.name: matrix(spec.layout, spec.rows, spec.cols, random) for spec in dense_specs(shape)}
+    if router == "skewed":
+        for name, packed in dense.items():
+            if name.endswith("router.weight"):
+                ranks = random.permutation(np.arange(1, shape.num_experts + 1))
+                quant.set_bias(packed, np.log(1 / ranks).astype(np.float32))
     h, inner = shape.hidden_size, shape.intermediate_size
     experts = [
         [

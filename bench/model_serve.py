@@ -3,6 +3,7 @@
     python bench/model_serve.py                     4 layers of gpt-oss-20b's shapes, random weights
     python bench/model_serve.py --layers 12 --layout int8
     python bench/model_serve.py --only start prefix
+    python bench/model_serve.py --layers 24 --only memory     12 GB of disk; the process with KB_MODEL_RAM=3GB
 
 Everything is measured by a client over HTTP, the server being a process of its own. Token-id prompts, `ignore_eos`.
 The tokenizer has as many entries as the real one, so that loading it counts.
@@ -11,6 +12,7 @@ The tokenizer has as many entries as the real one, so that loading it counts.
 from __future__ import annotations
 
 import argparse
+import ctypes
 import http.client
 import itertools
 import json
@@ -68,8 +70,8 @@ def tokenizer_json() -> str:
 class Client:
     """Calls of one server."""
 
-    def __init__(self, port: int) -> None:
-        self.port = port
+    def __init__(self, port: int, pid: int) -> None:
+        self.port, self.pid = port, pid
 
     def post(self, prompt: list[int], count: int, **more: Any) -> http.client.HTTPResponse:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=900)
@@ -112,7 +114,13 @@ def server(path: Path, **environment: str) -> Iterator[tuple[Client, float, floa
     env = os.environ | {"KB_DATA": str(path.parent), "PYTHONUNBUFFERED": "1"} | environment
     argv = [sys.executable, "-m", "kb.cli", "model", "serve", str(path), "--port", "0"]
     began = time.perf_counter()
-    process = subprocess.Popen(argv, env=env, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        argv,
+        env=env,
+        stdout=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: ctypes.CDLL(None).prctl(1, signal.SIGKILL),  # dies with us
+    )
     assert process.stdout is not None
     try:
         line = process.stdout.readline()
@@ -121,7 +129,7 @@ def server(path: Path, **environment: str) -> Iterator[tuple[Client, float, floa
         listening = time.perf_counter() - began
         line = process.stdout.readline()
         assert "ready" in line, line
-        yield Client(int(found[1])), listening, time.perf_counter() - began
+        yield Client(int(found[1]), process.pid), listening, time.perf_counter() - began
         process.send_signal(signal.SIGTERM)
         process.wait(60)
     finally:
@@ -165,6 +173,23 @@ def start(path: Path, runs: int) -> None:
                 f"{statistics.median(row):>{w}.2f}" for row, w in zip(columns, (10, 10, 13), strict=True)
             )
         )
+
+
+def memory(path: Path, budget: str, count: int) -> None:
+    """The whole process, interpreter, tokenizer and key-value cache included, with KB_MODEL_RAM set."""
+    with server(path, KB_MODEL_RAM=budget) as (client, _, ready):
+        figures = []
+        for prompt, words in ((8, 1), (64, count), (600, 2)):
+            began = time.perf_counter()
+            client.whole(tokens(random.Random(prompt), prompt), words)
+            status = Path(f"/proc/{client.pid}/status").read_text()
+            now, most = (int(re.search(rf"{name}:\s+(\d+)", status)[1]) * 1024 for name in ("VmRSS", "VmHWM"))
+            figures.append((prompt, words, time.perf_counter() - began, now, most))
+        slots = client.metrics()["kb_model_store_slots"]
+    print(f"\nKB_MODEL_RAM={budget}: ready after {ready:.1f} s, {slots:.0f} experts in memory")
+    print(f"{'prompt':>8}{'written':>9}{'s':>8}{'RSS, GB':>10}{'peak, GB':>10}")
+    for prompt, words, took, now, most in figures:
+        print(f"{prompt:>8}{words:>9}{took:>8.1f}{now / 1e9:>10.2f}{most / 1e9:>10.2f}")
 
 
 def prefix(client: Client, pairs: int) -> None:
@@ -269,7 +294,10 @@ def main() -> None:
     parser.add_argument("--starts", type=int, default=3)
     parser.add_argument("--tokens", type=int, default=48, help="written by each user")
     parser.add_argument("--questions", type=int, default=200)
-    parser.add_argument("--only", nargs="*", choices=["start", "prefix", "together", "freeze", "soak"])
+    parser.add_argument(
+        "--only", nargs="*", choices=["start", "prefix", "together", "freeze", "soak", "memory"]
+    )
+    parser.add_argument("--ram", default="3GB", help="KB_MODEL_RAM of `memory`")
     parser.add_argument("--folder", default=tempfile.gettempdir())
     options = parser.parse_args()
     wanted = options.only or ["start", "prefix", "together", "freeze", "soak"]
@@ -280,7 +308,9 @@ def main() -> None:
             store.set_meta({"tokenizer.json": tokenizer_json(), "chat_template.jinja": TEMPLATE})
         if "start" in wanted:
             start(path, options.starts)
-        if set(wanted) - {"start"}:
+        if "memory" in wanted:
+            memory(path, options.ram, 8)
+        if set(wanted) - {"start", "memory"}:
             with server(path) as (client, _, _):
                 if "prefix" in wanted:
                     prefix(client, options.pairs)

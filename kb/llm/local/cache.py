@@ -32,7 +32,8 @@ from kb.llm.local.types import Expert, Packed
 from kb.llm.local.usage import Usage
 
 READERS = 4  # threads: with two, the disk idles while one copies and the other waits for a core
-LEAST_SLOTS = 12  # eight experts pinned at once, and some to read ahead
+PAGED_TOGETHER = 8  # experts pinned at once where they are paged …
+LEAST_SLOTS = 12  # … and some slots to read ahead
 _REFRESH = 1024  # steps between two looks at which experts are hot
 
 
@@ -84,6 +85,9 @@ class CachedStore:
             raise ModelError(
                 f"Memory ran out while {path.name} was loaded. Set KB_MODEL_RAM to less, or free memory."
             )
+        # A layer's experts in one go cost fewer meetings of the threads; then so many slots stay when memory is short.
+        self._together = experts if len(room) == layers * experts else min(experts, PAGED_TOGETHER)
+        self._least = max(self._least, self._together)
         self._table = SlotTable(room, self.usage)
         self._guesses = Guesses(self._table, self.usage.ranking() if warm else [])
         self._hits = self._misses = self._ahead_used = 0
@@ -109,6 +113,11 @@ class CachedStore:
     def slots(self) -> int:
         """Experts that fit into memory at once: the most that one `experts()` may ask for."""
         return len(self._table)
+
+    @property
+    def together(self) -> int:
+        """Experts to ask for at once: a whole layer where all have slots, few where they must be read first."""
+        return self._together
 
     def dense(self, name: str) -> Packed:
         """A resident matrix by its name in the checkpoint."""

@@ -7,6 +7,7 @@ part, while the others read on. One lock guards the queues and the cache's table
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import threading
 from collections import deque
@@ -153,7 +154,8 @@ class Loader:
                         queue.popleft()
                     self._work.notify(1)  # another thread may take the next
                     return job, part
-                self._work.wait()
+                with contextlib.suppress(MemoryError):  # a thread lost here is missed by all that follows
+                    self._work.wait()
             for job in (*self._wanted, *self._guessed):
                 self._give_up(job, Dropped("the model is being closed"))
             self._wanted.clear()

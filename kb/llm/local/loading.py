@@ -86,6 +86,7 @@ def _model(config: ModelConfig, store: CachedStore, settings: LocalModelSettings
                 threads=settings.core_count(),
                 exact=exact,
                 hints=store.slots < config.num_layers * config.num_experts,
+                experts_at_once=store.together,
             )
         except MemoryError:
             if store.shrink(_START_BYTES):

@@ -113,22 +113,28 @@ class Scheduler:
 
     def _run(self) -> None:
         while not self._closed:
-            with self._waiting.changed:
-                if not (len(self._waiting) or self._running or self._closed):
-                    self._waiting.changed.wait(_IDLE_LOOK_S if self._memory else None)
             try:
-                if self._memory is not None:
-                    self._memory.look()
-                self._leave()
-                self._admit()
-                self._step()
+                self._turn()
             except MemoryError:
-                self._fail_all(no_memory())
+                with contextlib.suppress(
+                    MemoryError
+                ):  # whoever cannot even be told now is told at the next turn
+                    self._fail_all(no_memory())
             except Exception as error:  # a mistake here must not leave readers waiting for ever
                 log.exception("the scheduler failed")
                 self._fail_all(ModelError(f"The model server failed: {error}"))
         self._waiting.closing = True
         self._fail_all(stopping())
+
+    def _turn(self) -> None:
+        with self._waiting.changed:
+            if not (len(self._waiting) or self._running or self._closed):
+                self._waiting.changed.wait(_IDLE_LOOK_S if self._memory else None)
+        if self._memory is not None:
+            self._memory.look()
+        self._leave()
+        self._admit()
+        self._step()
 
     def _step(self) -> None:
         """One forward over everybody who can go on, and a token for each whose prompt is read."""

@@ -82,6 +82,14 @@ class Server(ThreadingHTTPServer):
         host, port = self.server_address[:2]
         return f"http://[{host!s}]:{port}" if ":" in str(host) else f"http://{host!s}:{port}"
 
+    def listen(self) -> None:
+        """Serve until `shutdown`, also past a moment without memory for the next connection."""
+        while True:
+            try:
+                return self.serve_forever(0.5)
+            except MemoryError:
+                time.sleep(0.1)
+
     def process_request(self, request: socket.socket | tuple[bytes, socket.socket], address: object) -> None:
         """Beyond the limit a connection is closed at once: the client sees it and comes back.
 
@@ -145,7 +153,7 @@ def serve(file: Path, host: str, port: int, exact: bool, settings: LocalModelSet
     server = Server(host, port, state)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, on_signal)
-    listening = threading.Thread(target=server.serve_forever, args=(0.5,), name="http", daemon=True)
+    listening = threading.Thread(target=server.listen, name="http", daemon=True)
     listening.start()
     print(f"Listening on {server.url}/v1; loading {file.name}.", flush=True)
     threading.Thread(target=load, name="loading", daemon=True).start()

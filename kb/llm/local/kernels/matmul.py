@@ -21,8 +21,8 @@ from kb.llm.local.kernels.emit import F32, I8, I16, I32, I64, PTR, VF, VI, Fn, V
 
 # tokens a tile function takes at once, largest first
 GROUPS = {
-    ("int8", "q8"): (6, 4, 2, 1),
-    ("mxfp4", "q8"): (4, 2, 1),
+    ("int8", "q8"): (6, 4, 3, 2, 1),
+    ("mxfp4", "q8"): (4, 3, 2, 1),
     ("int8", "f32"): (4, 1),
     ("mxfp4", "f32"): (4, 1),
 }

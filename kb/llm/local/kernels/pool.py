@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import threading
 from collections.abc import Sequence
@@ -91,7 +92,8 @@ class Pool:
         done = self._done[number].ctypes.data
         event = self._wake[number]
         while True:
-            event.wait(LOOK_AGAIN_S if self._done[number, 0] < self._jobs else None)
+            with contextlib.suppress(MemoryError):  # a thread that is lost here would be waited for for ever
+                event.wait(LOOK_AGAIN_S if self._done[number, 0] < self._jobs else None)
             if self._closed:
                 return
             event.clear()
