@@ -4,7 +4,8 @@
     python bench/answerable.py --fit      weights fitted on all sets, and each set judged by weights of the others
 
 Negatives are the sets' own unanswerable questions (squad2: the paragraph is there and does not say it; cmrc: the
-paragraph is withheld; mtrag: turns without an answer), and 100 questions of another set asked of this one.
+paragraph is withheld; mtrag: turns without an answer), answerable ones whose gold documents are hidden while all that
+lies near them is found, and 100 questions of another set asked of this one.
 """
 
 from __future__ import annotations
@@ -20,13 +21,19 @@ SIGHTED = (
     ("squad2_en", "", 400, 400, "support_emanual_en"),
     ("support_emanual_en", "", 200, 0, "squad2_en"),
     ("rag_mtrag_un_en", "", 203, 110, "squad2_en"),
+    ("rag_mtrag_human_en", "", 153, 4, "squad2_en"),
+    ("xquad_en_zh", "xquad-en", 200, 0, "support_emanual_en"),
+    ("multihop_musique_en", "", 58, 0, "squad2_en"),
+    ("multihop_2wiki_en", "", 61, 0, "squad2_en"),
+    ("support_dstc10_faq_en", "", 69, 91, "squad2_en"),
 )
+HIDDEN = 100  # answerable questions of each set asked again with their gold documents hidden
 BLIND = (("cmrc2018_zh", "", 400, 434, "xquad_en_zh"), ("xquad_en_zh", "xquad-zh", 200, 0, "cmrc2018_zh"))
 UNSEEN = ("cosine", "nearest", "agree", "margin", "names")  # what a blind encoder tells nothing about
 
 
 def matrix(found: list[lab.Row]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(features with a leading 1, answerable 0/1, foreign 0/1)."""
+    """(features with a leading 1, answerable 0/1, 1 for a foreign question, 2 for one whose gold is hidden)."""
     rows = [
         answerable.features(
             row.reading, row.passages, row.signals, covered=row.covered, asked=row.query["text"]
@@ -35,7 +42,8 @@ def matrix(found: list[lab.Row]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     ]
     features = np.array([[1.0, *(row[name] for name in answerable.FEATURES)] for row in rows])
     good = np.array([row.query["answerable"] for row in found], float)
-    return features, good, np.array([bool(row.query.get("foreign")) for row in found], float)
+    kinds = [2 if row.query.get("hidden") else int(bool(row.query.get("foreign"))) for row in found]
+    return features, good, np.array(kinds, float)
 
 
 def fit(features: np.ndarray, good: np.ndarray, weight: np.ndarray, decay: float = 1.0) -> np.ndarray:
@@ -62,20 +70,23 @@ def balanced(
 
 
 def figures(name: str, part: tuple[np.ndarray, np.ndarray, np.ndarray], weights: np.ndarray) -> str:
-    """AUROC against the set's own negatives and against foreign ones, and shares refused at the threshold."""
+    """AUROC against the set's own negatives, hidden and foreign ones, and shares refused at the threshold."""
     from score import auroc
 
     features, good, foreign = part
     chance = 1 / (1 + np.exp(-features @ weights))
-    yes, no, strange = chance[good > 0], chance[(good == 0) & (foreign == 0)], chance[foreign > 0]
+    yes = chance[good > 0]
+    negatives = [chance[(good == 0) & (foreign == kind)] for kind in (0, 2, 1)]
     refused = [
         float(np.mean(each < answerable.REFUSE_BELOW)) if len(each) else float("nan")
-        for each in (yes, no, strange)
+        for each in (yes, *negatives)
     ]
-    own = auroc(yes, no) if len(no) else float("nan")
+    apart = [auroc(yes, each) if len(each) else float("nan") for each in negatives]
     return (
-        f"{name:22}{own:10.3f}{auroc(yes, strange) if len(strange) else float('nan'):10.3f}"
-        f"{refused[0]:12.3f}{refused[1]:8.3f}{refused[2]:8.3f}"
+        f"{name:22}"
+        + "".join(f"{each:9.3f}" for each in apart)
+        + "   "
+        + "".join(f"{each:9.3f}" for each in refused)
     )
 
 
@@ -87,7 +98,7 @@ def judge(
 
     names = ("bias", *answerable.FEATURES)
     parts = {
-        name: matrix(lab.rows(name, keep, yes=yes, no=no, foreign=foreign))
+        name: matrix(lab.rows(name, keep, yes=yes, no=no, hidden=HIDDEN, foreign=foreign))
         for name, keep, yes, no, foreign in sets
     }
     used = [at for at, name in enumerate(names) if in_force is answerable.WEIGHTS or name not in UNSEEN]
@@ -98,7 +109,10 @@ def judge(
         found[used] = fit(features[:, used], good, weight)
         return found
 
-    head = f"{'':22}{'AUROC':>10}{'foreign':>10}{'refused: yes':>12}{'no':>8}{'foreign':>8}"
+    heads = [f"{head:>9}" for head in ("own", "hidden", "foreign", "yes", "own", "hidden", "foreign")]
+    head = (
+        f"{'':22}{'AUROC against':>27}   {'refused':>36}\n{'':22}{''.join(heads[:3])}   {''.join(heads[3:])}"
+    )
     print(f"\n{title}, weights in force\n{head}")
     for name, part in parts.items():
         print(figures(name, part, np.array([in_force[each] for each in names])))
