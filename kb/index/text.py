@@ -63,10 +63,14 @@ def scripts(text: str) -> Counter[str]:
 
 def terms(text: str) -> list[str]:
     """The text's terms in order, repeats kept. Only stop words: they are kept, for want of better."""
-    plain = unicodedata.normalize("NFKC", text).lower()
-    found = [term for token in _TOKEN.findall(plain) for term in _expand(token)]
-    kept = [term for term in found if term not in STOP_WORDS]
-    return [_stem(term) for term in (kept or found)]
+    tokens = _TOKEN.findall(unicodedata.normalize("NFKC", text).lower())
+    kept = [term for token in tokens for term in _kept(token)]
+    return kept or [_stem(term) for token in tokens for term in _expand(token)]
+
+
+@lru_cache(maxsize=30_000)
+def _kept(token: str) -> tuple[str, ...]:
+    return tuple(_stem(term) for term in _expand(token) if term not in STOP_WORDS)
 
 
 @lru_cache(maxsize=30_000)
