@@ -32,7 +32,7 @@ class Arena:
         return Packed(layout, rows, cols, data)
 
 
-def private(size: int) -> mmap.mmap:
+def private(size: int, huge: bool = True) -> mmap.mmap:
     """Memory of this process alone, in huge pages: fewer address translations while the kernels stream it.
 
     Python's default, shared memory, has none of them and is not given back page by page.
@@ -41,6 +41,7 @@ def private(size: int) -> mmap.mmap:
         memory = mmap.mmap(-1, max(size, 1), flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     except OSError as error:
         raise MemoryError(f"the system has no {size} bytes left: {error}") from None
-    with contextlib.suppress(OSError, AttributeError):
-        memory.madvise(mmap.MADV_HUGEPAGE)
+    if huge:
+        with contextlib.suppress(OSError, AttributeError):
+            memory.madvise(mmap.MADV_HUGEPAGE)
     return memory

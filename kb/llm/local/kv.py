@@ -18,16 +18,16 @@ class KVCache:
 
     keys   [layers, pages, kv heads, head_dim, PAGE]  (positions innermost: scores of a page are one product)
     values [layers, pages, kv heads, PAGE, head_dim]
-    dtype: 'f16', or 'f32' for the exact mode.
+    dtype: 'f16', or 'f32' for the exact mode. huge: in huge pages, which take memory 2 MB at a time.
     """
 
-    def __init__(self, config: ModelConfig, pages: int, dtype: str = "f16") -> None:
+    def __init__(self, config: ModelConfig, pages: int, dtype: str = "f16", huge: bool = True) -> None:
         self.pages = pages
         self.dtype = dtype
         self._item = np.dtype({"f16": np.float16, "f32": np.float32}[dtype])
         self._shape = (config.num_layers, pages, config.num_kv_heads, PAGE * config.head_dim)
         size = int(np.prod(self._shape)) * self._item.itemsize
-        self._memory = [private(size) for _ in range(2)]
+        self._memory = [private(size, huge) for _ in range(2)]
         self.keys, self.values = (
             np.frombuffer(memory, self._item).reshape(self._shape) for memory in self._memory
         )

@@ -24,6 +24,7 @@ from kb.llm.local.settings import LocalModelSettings, parse_size
 from kb.llm.local.state import State
 from kb.llm.local.store import SUFFIX, Store
 from kb.llm.local.types import PAGE
+from kb.llm.local.workspace import per_token
 
 GRACE_S = 5.0  # texts being written may go on so long after a signal
 LEAST_PAGES = 8
@@ -37,7 +38,9 @@ def load_service(file: Path, exact: bool, settings: LocalModelSettings, state: S
     with ThreadPoolExecutor(1) as ahead:  # compiles and parses while the disk is read
         ahead.submit(kernels, config, None, "f32" if exact else "f16")  # kept there for Model to find
         parsed = ahead.submit(tokenizer_of, texts, file.name)
-        store = CachedStore(file, settings.weight_bytes())
+        # The arrays of the largest step are not weights, but what is said to be the model's memory should hold them.
+        work = per_token(config) * Limits(context=settings.context).chunk
+        store = CachedStore(file, settings.weight_bytes() - work)
     model: Model | None = None
     try:
         model = _model(config, store, settings, exact)

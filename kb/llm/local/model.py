@@ -67,7 +67,7 @@ class Model:
         self._weights = weights
         self._hints = hints
         self._together = max(experts_at_once, config.experts_per_token)
-        self.kv = KVCache(config, pages, "f32" if exact else "f16")
+        self.kv = KVCache(config, pages, "f32" if exact else "f16", huge=not hints)  # paged: memory is short
         self._kernels = kernels(config, path, self.kv.dtype)
         self.path = self._kernels.path
         self._rope = Rope(config)

@@ -45,6 +45,13 @@ class Workspace:
         self.logits = _floats(outputs, padded)
 
 
+def per_token(config: ModelConfig) -> int:
+    """Bytes of these arrays for each token of a step, the small ones left out."""
+    k, h, inner = config.experts_per_token, config.hidden_size, config.intermediate_size
+    floats = 3 * h + 2 * config.q_size + 2 * config.kv_size + k * (3 * inner + h)
+    return 4 * floats + (h + config.q_size + k * inner) // BLOCK * RECORD
+
+
 def _floats(*shape: int) -> NDArray[np.float32]:
     return quant.aligned(4 * math.prod(shape)).view(np.float32).reshape(shape)
 

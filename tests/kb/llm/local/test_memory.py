@@ -136,6 +136,13 @@ def test_pages_are_really_given_back() -> None:
         assert (part[:, [1, 4]] == 0).all() and (part[:, [0, 2, 3, 5]] == value).all()
 
 
+def test_the_arrays_of_a_step_are_counted() -> None:
+    config = ModelConfig.from_json({**folders.CONFIG, "hidden_size": 256, "intermediate_size": 256})
+    made = workspace.Workspace(config, 512, 1)
+    taken = sum(array.nbytes for array in vars(made).values() if isinstance(array, np.ndarray))
+    assert 0.85 * taken < 512 * workspace.per_token(config) <= taken
+
+
 def test_a_step_without_memory_is_done_again_once_memory_was_given_back(make: Make) -> None:
     engine = speaking.PagedEngine()
     pool = PagePool(engine.pages)
@@ -224,11 +231,11 @@ def test_loading_makes_do_with_what_there_is(
     asked: list[int] = []
     private = kv.private
 
-    def refusing(size: int) -> mmap.mmap:
+    def refusing(size: int, huge: bool) -> mmap.mmap:
         asked.append(size)
         if size > 2_000_000:
             raise MemoryError
-        return private(size)
+        return private(size, huge)
 
     monkeypatch.setattr(kv, "private", refusing)
     source = speaking.packed(tmp_path / "tiny.kbm")
