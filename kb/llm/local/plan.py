@@ -9,8 +9,10 @@ from kb.llm.local import quant
 from kb.llm.local.cache import LEAST_SLOTS, READERS
 from kb.llm.local.config import ModelConfig
 from kb.llm.local.layout import matrices
+from kb.llm.local.limits import Limits
 from kb.llm.local.probe import Machine
 from kb.llm.local.reader import STAGING
+from kb.llm.local.workspace import per_token
 
 REPO = "openai/gpt-oss-20b"
 GGUF = "ggml-org/gpt-oss-20b-GGUF"
@@ -45,6 +47,7 @@ class Sizes:
     experts: int  # how many, all layers together
     per_token_dense: int
     per_token_experts: int  # how many
+    work: int  # of the arrays a step works in
 
     @property
     def total(self) -> int:
@@ -99,13 +102,14 @@ def sizes(config: ModelConfig, layout: str) -> Sizes:
         # a token reads one row of the embeddings, unless they are the output head as well
         per_token_dense=every if config.tie_word_embeddings else every - embedding,
         per_token_experts=config.num_layers * config.experts_per_token,
+        work=per_token(config) * Limits.chunk,
     )
 
 
 def option(size: Sizes, machine: Machine, budget: int) -> Option:
     """How one layout does within `budget` bytes."""
-    least = size.dense + LEAST_SLOTS * size.expert + READERS * STAGING
-    slots = min(size.experts, (budget - size.dense - READERS * STAGING) // size.expert)
+    least = size.dense + LEAST_SLOTS * size.expert + READERS * STAGING + size.work
+    slots = min(size.experts, (budget - size.dense - READERS * STAGING - size.work) // size.expert)
     fits = budget >= least
     resident = slots / size.experts if fits else 0.0
     speed = None

@@ -63,7 +63,7 @@ def test_paging_costs_what_the_disk_says() -> None:
     [
         ({}, "kb", "4-bit weights fit"),
         ({"budget": 3 * GB}, "kb", "experts in memory"),
-        ({"budget": 1 * GB}, "none", "smallest layout needs 2.0 GB"),
+        ({"budget": 1 * GB}, "none", "smallest layout needs 2.2 GB"),
         ({"disk_free_bytes": 20 * GB}, "none", "26 GB of disk; 20 GB are free"),
         ({"kernels": "plain"}, "llama-server", "lacks the instructions"),
         ({"gpus": (Gpu("Card", 8 * GB),)}, "kb", "4-bit"),
