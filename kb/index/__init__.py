@@ -2,6 +2,6 @@
 
 from kb.index.encoder import OpenVinoEncoder, open_encoder
 from kb.index.index import Hits, Index, IndexCheck
-from kb.index.text import terms
+from kb.index.text import distinct_terms, terms
 
-__all__ = ["Hits", "Index", "IndexCheck", "OpenVinoEncoder", "open_encoder", "terms"]
+__all__ = ["Hits", "Index", "IndexCheck", "OpenVinoEncoder", "distinct_terms", "open_encoder", "terms"]

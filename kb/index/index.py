@@ -84,11 +84,20 @@ class Index:
         self._beside = ThreadPoolExecutor(4, "kb-words")
 
     def search(
-        self, question: str, collection_ids: frozenset[int], filters: Filters | None = None, k: int = 50
+        self,
+        question: str,
+        collection_ids: frozenset[int],
+        filters: Filters | None = None,
+        k: int = 50,
+        *,
+        head: int | None = None,
     ) -> Hits:
-        """The best k of each leg among the allowed chunks; no allowed collection, no hits."""
+        """The best k of each leg among the allowed chunks; no allowed collection, no hits.
+
+        head: the newest log number, where the caller has just read it.
+        """
         started = time.perf_counter()
-        state = self.refresh()
+        state = self.refresh(head)
         allowed = Allowed(collection_ids, filters or Filters())
         refreshed = time.perf_counter()
         words = terms(question)
@@ -130,10 +139,11 @@ class Index:
             },
         )
 
-    def refresh(self) -> State:
+    def refresh(self, head: int | None = None) -> State:
         """Replay the log past what this process has seen. Cheap when there is nothing new."""
         state = self._state
-        head = self._chunks.head()
+        if head is None:
+            head = self._chunks.head()
         if state is not None and state.seq >= head:
             return state
         with self._lock:

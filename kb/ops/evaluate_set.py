@@ -58,7 +58,9 @@ def read_set(directory: Path) -> LabelledSet:
     originals = {row["id"]: file for row in corpus if (file := _original(directory, row)) is not None}
     for row in corpus:
         if row["id"] not in originals and not isinstance(row.get("text"), str):
-            raise Invalid(f"{directory}: {row['id']} in the corpus has neither a text nor a file at its path.")
+            raise Invalid(
+                f"{directory}: {row['id']} in the corpus has neither a text nor a file at its path."
+            )
     return LabelledSet(directory.resolve().name, corpus, queries, originals=originals)
 
 

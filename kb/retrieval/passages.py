@@ -50,7 +50,7 @@ def arrange(
         near = next((group for group in groups if group.touches(chunk)), None)
         if near is None and _enough(groups, limit):
             continue  # it could only be joined to one that is shown
-        bag = frozenset(_PIECE.findall(chunk.text))
+        bag = _pieces(chunk.text)
         if _told(bag, shown):
             continue
         shown.append(bag)
@@ -85,6 +85,12 @@ def _spread(groups: Sequence[_Group]) -> list[_Group]:
         seen[document] = seen.get(document, 0) + 1
         (first if seen[document] <= PER_DOCUMENT else rest).append(group)
     return first + rest
+
+
+def _pieces(text: str) -> frozenset[str]:
+    words = text.split()
+    spaced = len(text) < 16 * len(words)
+    return frozenset(words if spaced else _PIECE.findall(text))
 
 
 def _told(bag: frozenset[str], shown: Sequence[frozenset[str]]) -> bool:

@@ -44,7 +44,8 @@ class Retriever:
         started = time.perf_counter()
         with self._db.read() as session:
             scope = allowed(session, principal, collections=collections, audience=audience)
-        hits = self._index.search(question, scope.collection_ids, filters, max(LEG, limit))
+            head = self._chunks.head(session)
+        hits = self._index.search(question, scope.collection_ids, filters, max(LEG, limit), head=head)
         searched = time.perf_counter()
         ranking = self._ranking(hits)
         wanted = ranking.ids[: SPARE * limit]

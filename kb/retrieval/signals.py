@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from kb.index import Hits, terms
+from kb.index import Hits, distinct_terms
 from kb.types import Passage
 
 
@@ -40,7 +40,7 @@ def coverage(hits: Hits, passages: Sequence[Passage]) -> tuple[float, float]:
     if not total:
         return 0.0, 0.0
     held: list[set[str]] = [
-        hits.weights.keys() & terms(f"{passage.title}\n{passage.heading}\n{passage.text}")
+        hits.weights.keys() & distinct_terms(f"{passage.title}\n{passage.heading}\n{passage.text}")
         for passage in passages
     ]
     every = set().union(*held)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kb.index.text import script, scripts, terms
+from kb.index.text import distinct_terms, script, scripts, terms
 
 
 @pytest.mark.parametrize(
@@ -48,3 +48,11 @@ def test_scripts() -> None:
     assert script("é") == "LATIN"
     assert script("7") == ""
     assert scripts("ab 知 я") == {"LATIN": 2, "CJK": 1, "CYRILLIC": 1}
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["The pump E-42 of the pumps, and error_7.", "to be or not to be", "水泵 E-42 在哪里", "", "Größe ½ ﬁn"],
+)
+def test_distinct_terms_are_the_set_of_the_terms(text: str) -> None:
+    assert distinct_terms(text) == set(terms(text))

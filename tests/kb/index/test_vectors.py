@@ -66,3 +66,19 @@ def test_saved_without_the_dead_and_read_again(
     assert scores[0] == pytest.approx(1, abs=1e-3)
     with pytest.raises(Broken):
         Vectors.read(tmp_path / "v.faiss", 64, 3000)
+
+
+def test_blocks_share_a_scan_and_keep_their_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kb.index.vectors.BLOCK", 64)
+    vectors, data = Vectors(64), unit(1000, seed=3)
+    for start in range(0, 1000, 37):  # blocks begin and end inside what is added
+        vectors.add(data[start : start + 37])
+    mask = np.ones(1000, bool)
+    mask[::3] = False
+    for question in unit(10, seed=4):
+        for allowed in (np.ones(1000, bool), mask):
+            rows, scores = vectors.search(question, allowed, 10)
+            exact = np.where(allowed, data @ question, -1)
+            assert allowed[rows].all()
+            assert np.allclose(scores, np.sort(exact)[::-1][:10], atol=1e-3)
+            assert np.allclose(scores, (data @ question)[rows], atol=1e-3)
