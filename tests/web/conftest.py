@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from werkzeug.test import stream_encode_multipart
 
 from kb.app import Kb, build
 from kb.settings import Settings
@@ -24,6 +25,16 @@ from tests.web.fakes import FakeAsker, FakeIndex, FakeRetriever
 from web import create_app
 
 PASSWORD = "a long enough password"
+
+
+@pytest.fixture(autouse=True)
+def bodies_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Werkzeug's test client leaves large bodies in temporary files that nobody closes: a warning, sooner or later."""
+
+    def encoded(values: Any, boundary: str | None = None) -> Any:
+        return stream_encode_multipart(values, use_tempfile=False, boundary=boundary)
+
+    monkeypatch.setattr("werkzeug.test.stream_encode_multipart", encoded)
 
 
 def make_kb(settings: Settings, db: Database) -> Kb:

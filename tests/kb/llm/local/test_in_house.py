@@ -47,6 +47,7 @@ class House:
             "KB_TIKA_URL": "http://127.0.0.1:9",  # the documents below need none
             "KB_MODEL_RAM": "200MB",
             "KB_MODEL_KV_RAM": "100MB",
+            "KB_LLM_TEMPERATURE": "0",  # the same words every time
             "PYTHONUNBUFFERED": "1",
         }
         self.key = ""
