@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 
 from kb.answer.words import STOP, fold
-from kb.types import Passage
+from kb.types import FaqEntry, Passage
 
 # letters, then digits, as makers number things: not 3rd, 2nd, 90s, 4x4, 1.5l
 _CODE = re.compile(r"(?<![A-Za-z0-9-])[A-Za-z]{1,6}-?\d{1,6}[A-Za-z]?(?![A-Za-z0-9-])")
@@ -30,15 +30,21 @@ def held(passages: Sequence[Passage]) -> str:
 
 def strange_codes(question: str, passages: Sequence[Passage]) -> list[str]:
     """Codes and numbered names the question has (E14, BG-310, Brio 4) that no passage found for it holds."""
+    return _missing(question, held(passages))
+
+
+def strange_to(question: str, entry: FaqEntry) -> bool:
+    """Whether the question has a code or numbered name that this curated entry does not."""
+    return bool(_missing(question, fold(" ".join((entry.question, *entry.variants, entry.answer)))))
+
+
+def _missing(question: str, text: str) -> list[str]:
     wanted = [fold(code) for code in _CODE.findall(question)]
     pairs = [(fold(name), number) for name, number in _NUMBERED.findall(question)]
     pairs = [(name, number) for name, number in pairs if name not in STOP and name not in _NO_NAMES]
     if not wanted and not pairs:
         return []
-    text = held(passages)
-    missing = [
-        code for code in wanted if re.search(rf"(?<![a-z0-9]){re.escape(code)}(?![a-z0-9])", text) is None
-    ]
+    missing = [code for code in wanted if re.search(_spelt(code), text) is None]
     # only where the name is known by other numbers: one that nothing says is a matter of words
     return missing + [
         f"{name} {number}"
@@ -46,6 +52,13 @@ def strange_codes(question: str, passages: Sequence[Passage]) -> list[str]:
         if re.search(rf"\b{re.escape(name)}[\s-]*\d", text)
         and re.search(rf"\b{re.escape(name)}[\s-]*{number}(?!\d)", text) is None
     ]
+
+
+def _spelt(code: str) -> str:
+    """E-07, E07 and E 07 are one code."""
+    letters = re.match(r"[a-z]+", code)
+    name, number = (letters[0], code[letters.end() :].lstrip("-")) if letters else ("", code)
+    return rf"(?<![a-z0-9]){re.escape(name)}[-_ ]?{re.escape(number)}(?![a-z0-9])"
 
 
 def strange_names(question: str, passages: Sequence[Passage]) -> float:

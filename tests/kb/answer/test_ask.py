@@ -10,7 +10,7 @@ from kb.answer import Asker, answer_text
 from kb.errors import Busy, Invalid, NotFound, TooLarge, Unavailable
 from kb.llm import Queue
 from kb.settings import Settings
-from kb.types import Event, Filters, Principal, Question, Turn
+from kb.types import Event, FaqMatch, Filters, Principal, Question, Turn
 from tests.fakes import FakeEncoder
 from tests.fakes_answer import ALICE, FakeChat, FakeConversations, FakeFaq, FakeRetriever
 
@@ -127,6 +127,18 @@ def test_curated_answers_are_verbatim_and_need_no_model() -> None:
         answer.tier == "faq" and answer.text == "Click **Forgot password**.\nThen wait." and not chat.prompts
     )
     assert [citation.document_id for citation in answer.citations] == ["faq_1"]
+
+
+@pytest.mark.parametrize("other", ["What does error E14 mean?", "Is error E-07b dangerous?"])
+def test_a_curated_answer_about_another_code_is_not_given(other: str) -> None:
+    class Near(FakeFaq):  # as the encoder sees it
+        def match(self, *given: Any, **named: Any) -> Any:
+            return FaqMatch(self.entry, 0.87, self.entry.question)
+
+    faq = Near("What does error E07 mean?", "The grinder is blocked.")
+    for same in ("What does error E07 mean?", "what does error e-07 mean"):
+        assert run(asker(faq=faq), same)[-1].data.tier == "faq"
+    assert run(asker(faq=faq), other)[-1].data.tier != "faq"
 
 
 def test_curated_answers_are_not_documents_and_need_their_subject() -> None:
