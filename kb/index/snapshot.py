@@ -24,6 +24,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from kb.store.disk import sync
+
 FORMAT = 1
 KEEP = 2
 MANIFEST = "manifest.json"
@@ -64,16 +66,16 @@ def write(home: Path, manifest: dict[str, Any], fill: Callable[[Path], None]) ->
         files = {}
         for path in sorted(path for path in temporary.rglob("*") if path.is_file()):
             files[str(path.relative_to(temporary))] = {"size": path.stat().st_size, "sha256": _sha256(path)}
-            _sync(path)
+            sync(path)
         text = json.dumps({"format": FORMAT, **manifest, "files": files}, indent=1)
         (temporary / MANIFEST).write_text(text)
-        _sync(temporary / MANIFEST)
+        sync(temporary / MANIFEST)
         for directory in [path for path in temporary.rglob("*") if path.is_dir()] + [temporary]:
-            _sync(directory)
+            sync(directory)
         final = home / f"{manifest['seq']}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
         if not final.exists():
             os.rename(temporary, final)
-            _sync(home)
+            sync(home)
         _sweep(home)
         return final
     finally:
@@ -189,11 +191,3 @@ def _sweep_work(lock: Path) -> None:
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -20,6 +20,7 @@ from typing import BinaryIO
 
 from kb.errors import NotFound, TooLarge
 from kb.store.crashpoints import crashpoint
+from kb.store.disk import sync
 from kb.store.failures import from_os
 from kb.store.private import opener, private_directory
 
@@ -155,19 +156,19 @@ class Batch:
     def settle(self) -> None:
         """Contents, then names, then the folders that hold the names: each on the disk before the next."""
         blobs = self.blobs
-        _each(_sync_file, self.received)
+        _each(sync, self.received)
         folders = {blob.path.parent for blob in self.received.values()}
         fresh = [folder for folder in folders if not folder.exists()]
         for folder in fresh:
             private_directory(folder)
         if fresh:
-            _sync_directory(blobs.directory)
+            sync(blobs.directory)
         for temporary, blob in self.received.items():
             with blobs._lock(fcntl.LOCK_SH):
                 # also when it is there already: this heals a damaged copy and makes it young for sweep()
                 os.replace(temporary, blob.path)
         crashpoint("blob.renamed")
-        _each(_sync_directory, folders)
+        _each(sync, folders)
 
     def clear(self) -> None:
         """Remove what was not renamed."""
@@ -184,19 +185,3 @@ def _each(act: Callable[[Path], None], paths: Collection[Path]) -> None:
         return
     with ThreadPoolExecutor(min(SYNCERS, len(paths))) as pool:
         list(pool.map(act, paths))
-
-
-def _sync_file(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDWR)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _sync_directory(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

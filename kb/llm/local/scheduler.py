@@ -11,7 +11,6 @@ import contextlib
 import logging
 import threading
 import time
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +19,7 @@ from kb.errors import Busy, Invalid, KbError
 from kb.llm.local.budget import StepBudget
 from kb.llm.local.counters import Counters
 from kb.llm.local.errors import ModelError, OutOfPages, no_memory
+from kb.llm.local.holdings import Holdings, Keeper
 from kb.llm.local.limits import Limits
 from kb.llm.local.prefix import PagePool
 from kb.llm.local.relief import Relief
@@ -33,13 +33,6 @@ _LONGEST_STEP_S = 30.0
 _IDLE_LOOK_S = 2.0  # between looks at the machine's memory while nobody asks
 _STEP_BYTES = 256_000_000  # given back when a step has no room; 512 tokens of a prompt work in about so much
 _CANCELLED = Busy("Cancelled.", slug="cancelled")
-
-
-class Keeper(Protocol):
-    """Keeps the pages of a common prefix beyond this process."""
-
-    def keep(self, tokens: list[int], pages: list[int]) -> None:
-        """These pages hold exactly these tokens, from the start of a text. Called on the scheduler's thread."""
 
 
 class Scheduler:
@@ -56,7 +49,8 @@ class Scheduler:
         self.counters = Counters()
         self.pool = pool
         self.context = min(limits.context, engine.max_position, pool.size * PAGE)
-        self._engine, self._limits, self._keeper, self._memory = engine, limits, keeper, memory
+        self._engine, self._limits, self._memory = engine, limits, memory
+        self._holdings = Holdings(pool, self.counters, keeper)
         self._budget = StepBudget(limits.chunk, limits.mixed_chunk, limits.mixed_s)
         self._most_running = limits.running  # fewer once memory has run out
         self._waiting = Waiting(limits.queue, limits.queue_s)
@@ -159,7 +153,7 @@ class Scheduler:
         for row, number in enumerate(drawing):
             self._draw(parts[number][0], logits[row])
         for sequence, _ in parts:
-            self._publish(sequence)
+            self._holdings.publish(sequence)
         for number in drawing:
             self._tell(parts[number][0])
 
@@ -186,7 +180,7 @@ class Scheduler:
                 break
             if sequence not in self._running or sequence.decoding:
                 continue
-            self._adopt(sequence)
+            self._holdings.adopt(sequence)
             size = min(left, len(sequence.tokens) - sequence.computed)
             if self._make_room(sequence, sequence.computed + size, taking):
                 parts.append((sequence, size))
@@ -208,23 +202,11 @@ class Scheduler:
                     return False
         return True
 
-    def _adopt(self, sequence: Sequence) -> None:
-        """Use pages that others have computed; the last token is always computed, for its logits."""
-        most = (len(sequence.tokens) - 1) // PAGE
-        while len(sequence.pages) * PAGE == sequence.computed and len(sequence.pages) < most:
-            page = self.pool.find(sequence.keys[len(sequence.pages)])
-            if page is None:
-                break
-            sequence.pages.append(page)
-            sequence.computed += PAGE
-            sequence.published += 1
-            self.counters.reused_tokens += PAGE
-
     def _preempt(self, sequence: Sequence) -> None:
         """Give up its pages for now. What it has written stays, and is read again as part of its prompt."""
         self.counters.preemptions += 1
         self._running.remove(sequence)
-        self._free(sequence)
+        self._holdings.free(sequence)
         self._waiting.put_back(sequence)
 
     def _draw(self, sequence: Sequence, logits: np.ndarray[tuple[int], np.dtype[np.float32]]) -> None:
@@ -242,7 +224,7 @@ class Scheduler:
             sequence.first_token_at = time.monotonic()
             self.counters.first_tokens += 1
             self.counters.first_token_seconds += sequence.first_token_at - sequence.asked_at
-            self._keep(sequence)
+            self._holdings.keep(sequence)
         self.counters.generated_tokens += 1
         sequence.append(chosen)
         reason = ""
@@ -268,21 +250,6 @@ class Scheduler:
                 ),
             )
 
-    def _publish(self, sequence: Sequence) -> None:
-        """Let others find the pages that are full by now."""
-        if sequence.over:
-            return
-        for place in range(sequence.published, sequence.computed // PAGE):
-            self.pool.publish(sequence.pages[place], sequence.keys[place])
-            sequence.published = place + 1
-
-    def _keep(self, sequence: Sequence) -> None:
-        """A system prompt seen a second time is worth keeping on disk."""
-        pages = sequence.request.save // PAGE
-        if self._keeper is not None and pages and (sequence.reused or 0) >= pages * PAGE:
-            with contextlib.suppress(MemoryError):  # a copy in memory first; not worth a text
-                self._keeper.keep(sequence.tokens[: pages * PAGE], sequence.pages[:pages])
-
     def _leave(self) -> None:
         """Let go of who was cancelled, and of who has waited too long."""
         for sequence in [sequence for sequence in self._running if sequence.cancelled.is_set()]:
@@ -303,23 +270,15 @@ class Scheduler:
                 self._end(sequence, Failed(no_memory()), "rejected")
             return
         while (sequence := self._waiting.first()) is not None and len(self._running) < self._most_running:
-            if self._running and not self._fits(sequence):
+            if self._running and not self._holdings.fit(sequence, self._running):
                 return
             self._running.append(sequence)
             self._running.sort(key=lambda s: s.number)
             self._waiting.take()
-            self._adopt(sequence)
+            self._holdings.adopt(sequence)
             if sequence.reused is None:
                 sequence.reused = sequence.computed
                 self.counters.prompt_tokens += len(sequence.request.prompt)
-
-    def _fits(self, sequence: Sequence) -> bool:
-        """Room for its prompt and one token, beside what running prompts will still take."""
-        keys = sequence.keys[: (len(sequence.tokens) - 1) // PAGE]
-        have = self.pool.holds(keys)
-        need = len(sequence.tokens) // PAGE + 1 - have + self.pool.idle_among(keys[:have])
-        promised = sum(max(0, len(s.tokens) // PAGE + 1 - len(s.pages)) for s in self._running)
-        return need + promised <= self.pool.available
 
     def _forward_failed(self, sequences: list[Sequence], error: Exception) -> None:
         """Whoever took part is told; what they have computed is not trusted."""
@@ -350,11 +309,6 @@ class Scheduler:
         sequence.over = True
         if sequence in self._running:
             self._running.remove(sequence)
-        self._free(sequence)
+        self._holdings.free(sequence)
         self.counters.finished[event.reason if isinstance(event, Finished) else outcome] += 1
         sequence.tell(event)
-
-    def _free(self, sequence: Sequence) -> None:
-        self.pool.release(sequence.pages)
-        sequence.pages = []
-        sequence.computed = sequence.published = 0

@@ -4,15 +4,11 @@ of 8 experts. `packed(writing=True)` writes ANSWER and stops; otherwise the weig
 
 from __future__ import annotations
 
-import itertools
 from pathlib import Path
 
-import numpy as np
 import tokenizers
-from numpy.typing import NDArray
 
 from kb.llm.local.pack import pack
-from kb.llm.local.source import Checkpoint
 
 from . import folders, speaking
 
@@ -54,7 +50,7 @@ def folder(path: Path, *, writing: bool) -> Path:
     (path / "tokenizer.json").write_text(text)
     (path / "chat_template.jinja").write_text(speaking.TEMPLATE)
     if writing:
-        _teach(path, text, vocabulary)
+        speaking.teach(path, _chain(text), vocabulary)
     return path
 
 
@@ -63,26 +59,7 @@ def packed(path: Path, *, writing: bool) -> Path:
     return pack(folder(path.with_suffix(".src"), writing=writing), path)
 
 
-def _teach(path: Path, tokenizer: str, vocabulary: int) -> None:
-    """Embeddings so large that layers hardly move them, and a head in which each token of the answer asks for the next."""
+def _chain(tokenizer: str) -> list[int]:
     inner = tokenizers.Tokenizer.from_str(tokenizer)
     words = ["assistant", "<|channel|>", "final", "<|message|>", *PIECES, "<|return|>"]
-    chain = [inner.token_to_id(word) for word in words]
-    random = np.random.default_rng(1)
-    embedding = np.where(random.random((vocabulary, 64)) < 0.5, -64.0, 64.0).astype(np.float32)
-    head = np.zeros_like(embedding)
-    for before, after in itertools.pairwise(chain):
-        head[after] += embedding[before]
-    source = Checkpoint(path)
-    tensors = {name: source.read(name) for name in source.tensors}
-    tensors["model.embed_tokens.weight"] = _bf16(embedding)
-    tensors["lm_head.weight"] = _bf16(head)
-    tensors["model.norm.weight"] = _bf16(np.ones(64, np.float32))
-    for file in path.glob("*.safetensors"):
-        file.unlink()
-    (path / "model.safetensors.index.json").unlink()
-    folders.save(path / "model.safetensors", tensors)
-
-
-def _bf16(values: NDArray[np.float32]) -> NDArray[np.uint16]:
-    return (values.view(np.uint32) >> 16).astype(np.uint16)
+    return [inner.token_to_id(word) for word in words]

@@ -87,7 +87,7 @@ def folder(path: Path, *, harmony: bool = True, answering: bool = False) -> Path
         if name != "config.json":
             (path / name).write_text(text)
     if answering:
-        _teach(path)
+        teach(path, _chain(), VOCABULARY)
     return path
 
 
@@ -96,19 +96,15 @@ def packed(path: Path, **kind: bool) -> Path:
     return pack(folder(path.with_suffix(".src"), **kind), path)
 
 
-def _teach(path: Path) -> None:
-    """Rewrite embeddings and head so that each token of the answer leads to the next."""
+def teach(path: Path, chain: list[int], vocabulary: int) -> None:
+    """Rewrite the head so that each token of the chain asks for the next.
+
+    Embeddings become so large that layers hardly move them.
+    """
     source = Checkpoint(path)
     tensors = {name: source.read(name) for name in source.tensors}
-    marks = ids()
-    inner = tokenizers.Tokenizer.from_str(tokenizer_json())
-    chain = [
-        *(marks[name] for name in ("assistant", "<|channel|>", "final", "<|message|>")),
-        *inner.encode(ANSWER).ids,
-        marks["<|return|>"],
-    ]
     random = np.random.default_rng(1)
-    embedding = np.where(random.random((VOCABULARY, 64)) < 0.5, -64.0, 64.0).astype(np.float32)
+    embedding = np.where(random.random((vocabulary, 64)) < 0.5, -64.0, 64.0).astype(np.float32)
     head = np.zeros_like(embedding)
     for before, after in itertools.pairwise(chain):
         head[after] += embedding[before]
@@ -119,6 +115,16 @@ def _teach(path: Path) -> None:
         file.unlink()
     (path / "model.safetensors.index.json").unlink()
     folders.save(path / "model.safetensors", tensors)
+
+
+def _chain() -> list[int]:
+    marks = ids()
+    inner = tokenizers.Tokenizer.from_str(tokenizer_json())
+    return [
+        *(marks[name] for name in ("assistant", "<|channel|>", "final", "<|message|>")),
+        *inner.encode(ANSWER).ids,
+        marks["<|return|>"],
+    ]
 
 
 def _bf16(values: NDArray[np.float32]) -> NDArray[np.uint16]:
