@@ -196,9 +196,7 @@ class Database:
             return
         size = self._log_size()
         if size > WAL_LIMIT + self._tried_at:
-            self._in_use = False  # a session was open when this process forked
-        self._torn = False  # forked in the middle of a session
-        self._tried_at = 0 if self._truncate_log() else size
+            self._tried_at = 0 if self._truncate_log() else size
 
     def _log_size(self) -> int:
         try:

@@ -211,6 +211,22 @@ def test_the_log_does_not_grow_for_ever(db: Database, monkeypatch: pytest.Monkey
         assert os.stat(f"{db.path}-wal").st_size < 300_000
 
 
+def test_a_small_commit_stays_in_the_log(db: Database) -> None:
+    db.checkpoint()
+    sizes = []
+    for turn in range(3):
+        put(db, f"small {turn}", "x")
+        sizes.append(os.stat(f"{db.path}-wal").st_size)
+    assert 0 < sizes[0] < sizes[1] < sizes[2]
+
+
+def test_a_child_forked_in_the_middle_of_a_session_stays_refused_after_others_wrote(db: Database) -> None:
+    db._torn = True
+    db._checkpoint_when_large()
+    with pytest.raises(RuntimeError, match="forked"), db.read():
+        pass
+
+
 def test_a_reader_on_an_old_snapshot_does_not_hold_writers_up(
     db: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
