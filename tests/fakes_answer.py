@@ -56,17 +56,18 @@ class FakeRetriever:
 
 
 class FakeConversations:
-    """Keeps answers by conversation; `error` is raised on saving."""
+    """Keeps answers by conversation, all of them internal; `error` is raised on saving."""
 
     def __init__(self, error: KbError | None = None) -> None:
         self.saved: list[tuple[Answer, str]] = []
         self.turns: dict[str, list[Turn]] = {}
         self.error = error
 
-    def history(self, principal: Principal, id: str, limit: int) -> tuple[Turn, ...]:
+    def history(self, principal: Principal, id: str, limit: int, audience: object = None) -> tuple[Turn, ...]:
         if id not in self.turns:
             raise NotFound("There is no such conversation.")
-        return tuple(self.turns[id][-limit:])
+        shown = [turn for turn in self.turns[id] if audience != "public" or turn.role == "user"]
+        return tuple(shown[-limit:])
 
     def save(
         self, principal: Principal, answer: Answer, standalone: str, *, ticket_id: str | None = None

@@ -144,7 +144,9 @@ class Asker:
         with run.step("followup"):
             run.history = question.history
             if question.conversation_id is not None and not run.history:
-                run.history = self._conversations.history(principal, question.conversation_id, HISTORY_TURNS)
+                run.history = self._conversations.history(
+                    principal, question.conversation_id, HISTORY_TURNS, question.audience
+                )
             run.standalone = followup.standalone(run.text, run.history)
         return run
 

@@ -10,7 +10,9 @@ from kb.types import Answer, FaqMatch, Filters, Principal, Retrieved, Turn
 class Conversations(Protocol):
     """What answering needs of kb.store."""
 
-    def history(self, principal: Principal, conversation_id: str, limit: int) -> tuple[Turn, ...]: ...
+    def history(
+        self, principal: Principal, conversation_id: str, limit: int, audience: Any = None
+    ) -> tuple[Turn, ...]: ...
 
     def save(
         self, principal: Principal, answer: Answer, standalone: str, *, ticket_id: str | None = None

@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 from kb.store.scope import allowed
 from kb.store.tables import DocumentRow, FaqRow
 from kb.store.values import aware, clean
-from kb.types import Answer, Citation, Passage, Principal
+from kb.types import Answer, Audience, Citation, Passage, Principal
 
 WITHHELD = (
     "This answer is not shown any more: a document it was made from was removed, or is not yours to read now."
@@ -44,11 +44,16 @@ def as_answer(body: Mapping[str, Any], created_at: datetime) -> Answer:
     return Answer(**values)
 
 
-def readable(session: Session, principal: Principal, answers: Sequence[Answer]) -> list[Answer]:
-    """The answers without what this principal may not read now; the texts made of it are withheld."""
+def readable(
+    session: Session, principal: Principal, answers: Sequence[Answer], audience: Audience | None = None
+) -> list[Answer]:
+    """The answers without what this principal may not read now; the texts made of it are withheld.
+
+    audience 'public': without what is not public, too.
+    """
     named = {citation.document_id for answer in answers for citation in answer.citations}
     named |= {passage.document_id for answer in answers for passage in answer.passages}
-    open_ = _readable_ids(session, principal, named)
+    open_ = _readable_ids(session, principal, named, audience)
     return [_cut(answer, open_) for answer in answers]
 
 
@@ -57,10 +62,12 @@ def withheld(answer: Answer) -> bool:
     return answer.text == WITHHELD
 
 
-def _readable_ids(session: Session, principal: Principal, ids: set[str]) -> set[str]:
+def _readable_ids(
+    session: Session, principal: Principal, ids: set[str], audience: Audience | None
+) -> set[str]:
     if not ids:
         return set()
-    scope = allowed(session, principal).collection_ids
+    scope = allowed(session, principal, audience=audience).collection_ids
     found: set[str] = set()
     for row in (DocumentRow, FaqRow):  # answers of the FAQ tier cite their entry
         found.update(session.scalars(select(row.id).where(row.id.in_(ids), row.collection_id.in_(scope))))
@@ -78,7 +85,16 @@ def _cut(answer: Answer, open_: set[str]) -> Answer:
     gone = answer.tier != "none" and any(source.document_id not in open_ for source in made_of)
     if not gone:
         return replace(answer, citations=citations, passages=passages)
-    return replace(answer, text=WITHHELD, notice=None, citations=(), passages=passages)
+    # A program looks at answerable and support before it sends a text to a customer: this one is no answer.
+    return replace(
+        answer,
+        text=WITHHELD,
+        answerable=False,
+        support="none",
+        notice=None,
+        citations=(),
+        passages=passages,
+    )
 
 
 def _only(kind: type[Citation] | type[Passage], item: Mapping[str, Any]) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from kb.store.db import Database
 from kb.store.scope import need
 from kb.store.tables import AnswerRow, ConversationRow, FeedbackRow
 from kb.store.values import aware, clean, cursor, new_id, now, read_cursor
-from kb.types import Answer, Principal, Tier, Turn
+from kb.types import Answer, Audience, Principal, Tier, Turn
 
 
 @dataclass(frozen=True)
@@ -69,15 +69,20 @@ class Conversations:
         with self.db.write() as session:
             return _start(session, principal, ticket_id, title).id
 
-    def history(self, principal: Principal, id: str, limit: int) -> tuple[Turn, ...]:
-        """The last `limit` turns, oldest first; answers whose sources are out of reach are left out."""
+    def history(
+        self, principal: Principal, id: str, limit: int, audience: Audience | None = None
+    ) -> tuple[Turn, ...]:
+        """The last `limit` turns, oldest first; answers whose sources are out of reach are left out.
+
+        audience 'public': so are answers made from anything that is not public, which would reach the model.
+        """
         with self.db.read() as session:
             _own(session, principal, id)
             query = select(AnswerRow).where(AnswerRow.conversation_id == id)
             query = query.order_by(AnswerRow.created_at.desc(), AnswerRow.id.desc()).limit((limit + 1) // 2)
             rows = list(reversed(session.scalars(query).all()))
             turns: list[Turn] = []
-            for row, answer in zip(rows, self._shown(session, principal, rows), strict=True):
+            for row, answer in zip(rows, self._shown(session, principal, rows, audience), strict=True):
                 turns.append(Turn("user", row.question))
                 if not withheld(answer):
                     turns.append(Turn("assistant", answer.text))
@@ -214,9 +219,15 @@ class Conversations:
         ]
         return found, _cursor(str(rows[limit - 1][0].id)) if len(rows) > limit else None
 
-    def _shown(self, session: Session, principal: Principal, rows: Sequence[AnswerRow]) -> Sequence[Answer]:
+    def _shown(
+        self,
+        session: Session,
+        principal: Principal,
+        rows: Sequence[AnswerRow],
+        audience: Audience | None = None,
+    ) -> Sequence[Answer]:
         answers = [as_answer(row.body, row.created_at) for row in rows]
-        return readable(session, principal, answers)
+        return readable(session, principal, answers, audience)
 
 
 _cursor = cursor  # methods have a parameter of that name

@@ -179,6 +179,15 @@ def test_history_given_with_the_question_counts_too() -> None:
     assert retriever.asked[-1].startswith(LEAVE)
 
 
+def test_a_public_question_hides_the_internal_answers_before_it_from_the_model() -> None:
+    chat, conversations = FakeChat(["See [1]."]), FakeConversations()
+    conversations.turns["cnv_1"] = [Turn("user", LEAVE), Turn("assistant", "The secret rate is 77.")]
+    ask = asker(chat, conversations=conversations)
+    run(ask, "And for part-time staff?", conversation_id="cnv_1", audience="public")
+    run(ask, "And for part-time staff?", conversation_id="cnv_1")
+    assert ["77" in str(prompt) for prompt in chat.prompts] == [False, True]
+
+
 def test_somebody_elses_conversation_does_not_exist() -> None:
     event = run(asker(), LEAVE, conversation_id="cnv_foreign")[-1]
     assert isinstance(event.data, NotFound)

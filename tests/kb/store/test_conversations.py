@@ -166,8 +166,22 @@ def test_lost_sources_take_the_text_made_of_them_along(
         assert "desk" not in str(replace(seen, question=""))
         assert (seen.citations, seen.passages) == ((), ())
         assert "not shown any more" in seen.text
+        assert (seen.answerable, seen.support) == (False, "none")  # a CRM must not send this to a customer
         assert seen.question == given.question  # their own words
     assert conversations.history(ANN, given.conversation_id, 4) == (Turn("user", given.question),)
+
+
+@pytest.mark.parametrize("tier", ["extractive", "generated", "faq"])
+def test_a_public_question_does_not_carry_internal_answers_to_the_model(
+    conversations: Conversations, collections: Collections, shared: Document, tier: Tier
+) -> None:
+    given = ask(conversations, ANN, shared.id, tier=tier)
+    own = Turn("user", given.question)
+    assert conversations.history(ANN, given.conversation_id, 4, "public") == (own,)
+    assert conversations.history(ANN, given.conversation_id, 4, "internal") == (
+        own,
+        Turn("assistant", given.text),
+    )
 
 
 def test_a_grant_given_back_shows_the_answer_again(

@@ -8,6 +8,7 @@ const TIERS = {
   extractive: ["quote", "Quoted from documents", "", "Sentences taken word for word from the documents."],
   none: ["search", "No answer found", "warn", "The documents you may read hold no answer to this."],
 };
+const WITHHELD = ["warn", "Not shown any more", "warn", "A document it was made from was removed, or is not yours to read now."];
 const REASONS = { wrong: "It is wrong", incomplete: "Something is missing", outdated: "It is out of date", off_topic: "Not what I asked" };
 
 export class AnswerView {
@@ -48,7 +49,8 @@ export class AnswerView {
   /** The finished answer. `html` was made and cleaned by the server. */
   done(answer) {
     this.answer = answer;
-    const [name, text, tone, title] = TIERS[answer.tier] || TIERS.none;
+    this.withheld = !answer.answerable && answer.tier !== "none"; // its documents are gone, or not this reader's any more
+    const [name, text, tone, title] = this.withheld ? WITHHELD : TIERS[answer.tier] || TIERS.none;
     this.node.removeAttribute("aria-busy");
     this.label.replaceChildren(el("span", { className: `tag ${tone}`, title }, icon(name), text));
     if (answer.support === "partial") this.label.append(el("span", { className: "tag warn" }, "Partly supported"));
@@ -77,6 +79,7 @@ export class AnswerView {
   }
 
   sources() {
+    if (this.withheld) return [];
     const { citations, passages, answerable } = this.answer;
     const closest = !answerable && !citations.length;
     const once = citations.filter((c, at) => citations.findIndex((other) => other.n === c.n) === at);
