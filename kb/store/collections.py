@@ -81,10 +81,10 @@ class Collections:
             self.create(SYSTEM, DEFAULT, DEFAULT.capitalize())
         return True
 
-    def list(self, principal: Principal) -> list[Collection]:
-        """The collections this principal may read, by name."""
+    def list(self, principal: Principal, permission: str = "read") -> list[Collection]:
+        """The collections this principal may read (or, permission 'write', also change), by name."""
         with self.db.read() as session:
-            scope = allowed(session, principal)
+            scope = allowed(session, principal, permission=permission)
             counted = (
                 select(DocumentRow.collection_id, func.count().label("documents"))
                 .group_by(DocumentRow.collection_id)

@@ -9,7 +9,7 @@ from sqlalchemy import and_, or_, select
 from sqlalchemy.orm import Session
 
 from kb.errors import NotFound
-from kb.store.scope import allowed
+from kb.store.scope import allowed, read_only
 from kb.store.tables import CollectionRow, DocumentRow, JobRow, RevisionRow
 from kb.store.values import aware
 from kb.types import Document, Principal, State
@@ -21,13 +21,18 @@ def document_url(document_id: str) -> str:
 
 
 def find(session: Session, principal: Principal, id_: str, *, permission: str = "read") -> DocumentRow:
-    """The row, if this principal may; NotFound otherwise, with the same words for missing and forbidden."""
-    scope = allowed(session, principal, permission=permission)
+    """The row, if this principal may; NotFound otherwise, with the same words for missing and forbidden.
+
+    Forbidden for writing what may only be read.
+    """
+    scope = allowed(session, principal)
     row = session.scalars(
         select(DocumentRow).where(DocumentRow.id == id_, DocumentRow.collection_id.in_(scope.collection_ids))
     ).first()
     if row is None:
         raise NotFound(f"There is no document {id_!r} here.")
+    if permission == "write" and row.collection_id not in allowed(session, principal, permission="write"):
+        raise read_only(scope.names[row.collection_id])
     return row
 
 

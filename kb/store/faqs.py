@@ -260,11 +260,13 @@ def _readable(scope: Scope) -> Select[FaqRow, str]:
 
 
 def _find(session: Session, principal: Principal, id_: str, permission: str) -> FaqEntry:
-    scope = allowed(session, principal, permission=permission)
-    rows = session.execute(_readable(scope).where(FaqRow.id == id_)).all()
+    rows = session.execute(_readable(allowed(session, principal)).where(FaqRow.id == id_)).all()
     if not rows:
         raise NotFound(f"There is no FAQ entry {id_!r} here.")
-    return _entries(session, rows)[0]
+    entry = _entries(session, rows)[0]
+    if permission == "write":
+        allowed(session, principal, collections=(entry.collection,), permission="write")
+    return entry
 
 
 def _entries(session: Session, rows: Sequence[tuple[FaqRow, str]]) -> list[FaqEntry]:

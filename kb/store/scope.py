@@ -59,8 +59,8 @@ def allowed(
     """The collections this principal may use now.
 
     collections: names asked for; None means every one allowed, an empty tuple means none. A name that
-    is unknown or not allowed is NotFound, one and the same. permission: 'read' or 'write'.
-    audience: 'public' leaves only public collections.
+    is unknown or not allowed is NotFound, one and the same. permission: 'read' or 'write'; a name that
+    may be read, and was asked for writing, is Forbidden. audience: 'public' leaves only public collections.
     """
     query = select(CollectionRow.id, CollectionRow.name)
     if not _sees_all(principal):
@@ -72,7 +72,17 @@ def allowed(
     if audience == "public":
         query = query.where(CollectionRow.audience == "public")
     found = {row.id: row.name for row in session.execute(query)}
+    if permission == "write" and set(collections or ()) - set(found.values()):
+        readable = allowed(session, principal, collections=collections, audience=audience)
+        raise read_only(*sorted(set(readable.names.values()) - set(found.values()))[:1])
     return _asked(found, collections)
+
+
+def read_only(collection: str) -> Forbidden:
+    """The error for changing what one may only read: that it is there is no secret to this principal."""
+    return Forbidden(
+        f"You may read the collection {collection!r}, but not change what is in it. Ask an admin for write access."
+    )
 
 
 def _sees_all(principal: Principal) -> bool:

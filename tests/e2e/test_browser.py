@@ -188,3 +188,61 @@ def test_stopping_an_answer(site: Site, chromium: Any) -> None:
     assert page.is_visible("#send")
     assert site.kb.asker.closed.wait(60)  # type: ignore[attr-defined]
     page.close()
+
+
+FOLDER = """() => {
+  const file = (path) => ({ isFile: true, name: "a.txt", fullPath: path, file: (ok) => ok(new File([path], "a.txt")) });
+  const folder = { isFile: false, name: "d", createReader: () => {
+    let rounds = 0;
+    return { readEntries: (ok) => ok(rounds++ ? [] : [file("/d/x/a.txt"), file("/d/y/a.txt")]) };
+  } };
+  const event = new Event("drop", { bubbles: true, cancelable: true });
+  event.dataTransfer = { items: [{ webkitGetAsEntry: () => folder }] };
+  document.getElementById("drop").dispatchEvent(event);
+}"""
+
+
+def test_nothing_is_lost_without_a_word(site: Site, chromium: Any, tmp_path: Path) -> None:
+    """A question that is too long, a folder with two files of one name, a file that replaces another, an import."""
+    admin = site.kb.users.create("ada@example.com", "Ada", "admin", PASSWORD)
+    context = chromium.new_context()
+    token = site.kb.sessions.start(site.kb.users.principal(admin.id), 1)
+    context.add_cookies([{"name": "kb_session", "value": token, "url": site.url}])
+    page = context.new_page()
+    page.set_default_timeout(60_000)
+
+    page.goto(site.url)
+    page.wait_for_load_state("load")
+    page.fill("#question", "x" * 8001)
+    page.keyboard.press("Enter")
+    assert "this one has 8001" in page.evaluate("document.getElementById('question').validationMessage")
+    assert len(page.input_value("#question")) == 8001 and page.locator("article").count() == 0
+
+    page.goto(f"{site.url}/documents")
+    page.wait_for_selector("#nothing:has-text('No documents yet')")
+    assert "only admins read it" not in page.inner_text("#into")
+    page.evaluate(FOLDER)
+    page.wait_for_selector("#uploads-sum:text-is('2 sent')")
+    names = [d.external_id for d in site.kb.documents.list(SYSTEM)[0]]
+    assert sorted(names) == ["d/x/a.txt", "d/y/a.txt"]
+    for text in (b"one", b"two"):
+        page.set_input_files("#files", [{"name": "b.txt", "mimeType": "text/plain", "buffer": text}])
+        page.wait_for_selector(f"#uploads-sum:text-is('{3 if text == b'one' else 4} sent')")
+    page.wait_for_selector("#toasts:has-text('b.txt replaces the file of that name in handbook')")
+
+    rows = tmp_path / "faq.csv"
+    rows.write_text("question,answer\nWhen?,Now.\nWho?,\n")
+    page.goto(f"{site.url}/faq")
+    page.wait_for_selector("#nothing:has-text('No entries yet')")
+    page.click("#import")
+    page.set_input_files("#import-form [name=file]", rows)
+    page.click("#import-form button[type=submit]")
+    page.wait_for_selector("#report:has-text('1 added, 1 not:') li:has-text('Row 2: answer is required')")
+    (entry,) = site.kb.faqs.list(SYSTEM)[0]
+    assert (entry.question, entry.collection) == ("When?", "handbook")
+
+    page.goto(f"{site.url}/admin/users")
+    page.select_option("#users select", "reader")
+    page.wait_for_selector("#toasts:has-text('last active admin')")
+    page.wait_for_function("document.querySelector('#users select').value === 'admin'")
+    context.close()

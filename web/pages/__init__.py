@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from flask import Flask, g
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from web.pages import access, admin, chat, documents, explain, sign_in  # noqa: F401 (access: calls only)
 
@@ -21,7 +21,14 @@ def install(app: Flask, kb: Kb) -> None:
     def icon(name: str) -> Markup:
         return Markup('<svg class="icon" aria-hidden="true"><use href="#i-{}"></use></svg>').format(name)
 
+    def code(text: str) -> Markup:
+        """Text in which `words like these` are set as code."""
+        parts = text.split("`")
+        marked = [Markup("<code>{}</code>").format(p) if n % 2 else escape(p) for n, p in enumerate(parts)]
+        return Markup("").join(marked)
+
     app.jinja_env.globals["icon"] = icon
+    app.jinja_env.filters["code"] = code
 
     @app.context_processor
     def person() -> dict[str, object]:

@@ -13,6 +13,7 @@ from web import doors
 from web.doors import Policy
 from web.endpoints import endpoint, reply
 from web.idempotent import SECRET
+from web.pages.choice import writable
 from web.schemas import Name, Names, Paging, Strict
 from web.shapes import iso
 from web.status import status
@@ -39,8 +40,12 @@ def install(app: Flask, kb: Kb) -> None:
 
 def _page(kb: Kb, template: str) -> Any:
     def view() -> Response:
-        collections = kb.collections.list(doors.principal())
-        return make_response(render_template(template, collections=collections, scopes=SCOPES))
+        me = doors.principal()
+        return make_response(
+            render_template(
+                template, collections=kb.collections.list(me), writable=writable(kb, me), scopes=SCOPES
+            )
+        )
 
     return view
 

@@ -9,6 +9,7 @@ from flask import Flask, Response, make_response, render_template, request
 
 from web import doors
 from web.doors import Policy
+from web.schemas import MAX_QUESTION
 
 if TYPE_CHECKING:
     from kb.app import Kb
@@ -30,6 +31,7 @@ def install(app: Flask, kb: Kb) -> None:
                 "chat.html",
                 conversation=conversation,
                 collections=kb.collections.list(me),
+                longest=MAX_QUESTION,
                 suggestions=suggest([entry.question for entry in entries], chinese),
             )
         )

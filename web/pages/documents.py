@@ -15,6 +15,7 @@ from kb.errors import NotFound
 from web import doors
 from web.doors import Policy
 from web.endpoints import Reply, endpoint, page, reply
+from web.pages.choice import writable
 from web.schemas import Strict
 from web.shapes import DocumentList, DocumentOut
 
@@ -48,6 +49,7 @@ def install(app: Flask, kb: Kb) -> None:
             render_template(
                 "documents.html",
                 collections=kb.collections.list(me),
+                writable=writable(kb, me) if me.may("documents:write") else [],
                 may_write=me.may("documents:write"),
                 largest_mb=kb.settings.max_file_mb,
             )

@@ -91,7 +91,7 @@ def install(app: Flask, kb: Kb) -> None:
             kb.users.verify(_email(kb, me), old)
             kb.users.set_password(me.id, new, principal=me)
         except Unauthenticated:
-            return _form("account.html", 422, wrong="The present password is not right.")
+            return _form("account.html", 422, wrong="The current password is not right.")
         except KbError as error:
             return _form("account.html", error.status, wrong=error.detail)
         doors.doors().sign_ins.succeeded(name)

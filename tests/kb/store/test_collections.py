@@ -36,6 +36,9 @@ def test_who_creates_one_may_write_it(db: Database, editor: Principal) -> None:
     found.create(editor, "mine")
     assert [c.name for c in found.list(editor)] == ["mine"]
     assert found.grants(SYSTEM, "mine") == [("user", editor.id, "write")]
+    found.create(SYSTEM, "read", everyone=True)
+    assert [c.name for c in found.list(editor)] == ["mine", "read"]
+    assert [c.name for c in found.list(editor, "write")] == ["mine"]
 
 
 @pytest.mark.parametrize("name", ["", "Upper", "a b", "../x", "-x", "x" * 65, "a/b", "ü"])

@@ -110,8 +110,13 @@ def test_entries_are_granted_with_their_collection(faqs: Faqs, collections: Coll
         assert faqs.load(session, [entry.id, "faq_x"], allowed(session, SYSTEM)) == {entry.id: entry}
     collections.grant("docs", "everyone")
     assert faqs.get(curator, entry.id) == entry
-    with pytest.raises(NotFound):
-        faqs.update(curator, entry.id, answer="x")  # reads here, writes not
+    for change in (
+        lambda: faqs.update(curator, entry.id, answer="x"),
+        lambda: faqs.delete(curator, entry.id),
+        lambda: faqs.create(curator, question="q", answer="a", collection="docs"),
+    ):
+        with pytest.raises(Forbidden, match="may read the collection 'docs', but not change"):
+            change()
     with pytest.raises(Forbidden):
         faqs.delete(person("usr_r", "R", "reader"), entry.id)
     collections.grant("docs", "everyone", "", "write")

@@ -40,10 +40,10 @@ async function users() {
   const found = await attempt(() => call("GET", "/users"));
   if (!found) return;
   $("users").tBodies[0].replaceChildren(...found.data.map((user) => {
-    const change = (body, done) => attempt(async () => { const answer = await call("PATCH", `/users/${user.id}`, body); done?.(answer); users(); });
+    const change = (body, done) => attempt(async () => { const answer = await call("PATCH", `/users/${user.id}`, body); done?.(answer); }).then(users); // also when refused: the row shows what is
     const role = el("select", { "aria-label": `Role of ${user.name}`, onchange: (event) => change({ role: event.target.value }) },
       ["reader", "editor", "curator", "admin"].map((name) => el("option", { value: name, selected: name === user.role }, name)));
-    return el("tr", {}, el("td", {}, user.name, " ", user.disabled && el("span", { className: "tag bad" }, "closed")), el("td", {}, user.email), el("td", {}, role), el("td", {}, day(user.created_at)),
+    return el("tr", {}, el("td", {}, user.name, " ", user.disabled && el("span", { className: "tag bad" }, "closed")), el("td", {}, user.email), el("td", {}, role), el("td", { "data-label": "Since" }, day(user.created_at)),
       el("td", {}, el("span", { className: "actions" },
         el("button", { type: "button", onclick: () => confirm(`Give ${user.name} a new password? The present one ends.`) && change({ password: true }, (a) => secret(`New password of ${user.email}:`, a.password)) }, "New password"),
         el("button", { type: "button", className: "danger", onclick: () => change({ disabled: !user.disabled }) }, user.disabled ? "Reopen account" : "Close account"))));
@@ -57,8 +57,8 @@ async function keys() {
   if (!found) return;
   $("keys").tBodies[0].replaceChildren(...found.data.map((key) => {
     const revoke = () => confirm(`Revoke “${key.name}”? Programs that use it stop working at once.`) && attempt(async () => { await call("DELETE", `/keys/${key.id}`); keys(); });
-    return el("tr", {}, el("td", {}, key.name), el("td", {}, key.scopes.join(", ")), el("td", {}, key.collections ? key.collections.join(", ") || "none" : "all"),
-      el("td", {}, key.last_used_at ? day(key.last_used_at) : "never"),
+    return el("tr", {}, el("td", {}, key.name), el("td", { "data-label": "It may" }, key.scopes.join(", ")), el("td", { "data-label": "Collections" }, key.collections ? key.collections.join(", ") || "none" : "all"),
+      el("td", { "data-label": "Last used" }, key.last_used_at ? day(key.last_used_at) : "never"),
       el("td", {}, key.revoked ? el("span", { className: "tag bad" }, "revoked") : el("button", { type: "button", className: "danger", onclick: revoke }, icon("trash"), "Revoke")));
   }));
   if (!found.data.length) $("keys").tBodies[0].append(el("tr", {}, el("td", { colSpan: 5, className: "hint" }, "No keys yet.")));
@@ -71,7 +71,7 @@ async function unanswered(more = false) {
   const found = await attempt(() => call("GET", withQuery("/unanswered", { cursor: more ? next : null })));
   if (!found) return;
   const body = $("unanswered").tBodies[0];
-  body.append(...found.data.map((row) => el("tr", {}, el("td", {}, row.question), el("td", {}, day(row.created_at)),
+  body.append(...found.data.map((row) => el("tr", {}, el("td", {}, el("span", { className: "clip", title: row.question }, row.question)), el("td", { className: "when" }, day(row.created_at)),
     el("td", {}, el("a", { className: "button", href: `/faq?question=${encodeURIComponent(row.question)}` }, icon("plus"), "FAQ entry")))));
   if (!body.children.length) body.append(el("tr", {}, el("td", { colSpan: 3, className: "hint" }, "Every question so far found an answer.")));
   next = found.next;

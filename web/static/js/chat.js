@@ -113,6 +113,12 @@ async function load(id) {
   }
 }
 
+/** Why the question is too long to be sent, or nothing; a maxlength would cut what is pasted without a word. */
+function tooLong() {
+  const longest = Number(box.dataset.longest), now = [...box.value.trim()].length;
+  return now > longest ? `A question may have ${longest} characters; this one has ${now}. Upload a long text as a document.` : "";
+}
+
 const fit = () => { box.style.height = "auto"; box.style.height = `${box.scrollHeight}px`; };
 
 form.addEventListener("submit", (event) => {
@@ -123,7 +129,7 @@ form.addEventListener("submit", (event) => {
   fit();
   ask(question);
 });
-box.addEventListener("input", fit);
+box.addEventListener("input", () => { fit(); box.setCustomValidity(tooLong()); });
 box.addEventListener("keydown", (event) => {
   // isComposing: Enter that only confirms a Chinese or Japanese character
   if (event.key === "Enter" && !event.shiftKey && !event.isComposing) { event.preventDefault(); form.requestSubmit(); }

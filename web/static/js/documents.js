@@ -8,6 +8,7 @@ const STATES = {
   ready_with_warnings: ["Ready, with warnings", "warn"], failed: ["Failed", "bad"], quarantined: ["Set aside", "bad"],
 };
 const mayWrite = Boolean($("library").dataset.mayWrite);
+const writable = new Set([...($("into")?.options || [])].map((option) => option.value)); // collections
 const rows = new Map(); // document id → the rows that show it
 const watched = new Set(); // ids that are still being worked on
 
@@ -24,12 +25,13 @@ function progressOf(document) {
 
 function rowOf(document) {
   const [text, tone] = STATES[document.state];
-  const facts = [document.collection, size(document.size), document.pages && `${document.pages} page${document.pages === 1 ? "" : "s"}`, day(document.created_at)];
+  const file = document.external_id !== document.title && document.external_id; // its title may come from inside the file
+  const facts = [file, document.collection, document.revision > 1 && `revision ${document.revision}`, size(document.size), document.pages && `${document.pages} page${document.pages === 1 ? "" : "s"}`, day(document.created_at)];
   const open = el("a", { href: `/documents/${encodeURIComponent(document.id)}`, title: document.title }, document.title);
   const action = (name, label, act, extra = "") =>
     el("button", { type: "button", className: `icon-button ${extra}`, title: label, "aria-label": `${label}: ${document.title}`, onclick: act }, icon(name));
   const buttons = el("span", { className: "buttons" });
-  if (mayWrite) {
+  if (writable.has(document.collection)) {
     if (["failed", "quarantined"].includes(document.state)) buttons.append(action("retry", "Try again", () => retry(document)));
     buttons.append(action("trash", "Delete", () => remove(document), "danger"));
   }
@@ -97,12 +99,14 @@ async function watch() {
 
 // the library
 
-let next = null;
+let next = null, latest = 0;
 
 async function list(more = false) {
   const wanted = Object.fromEntries(new FormData($("filters")));
+  const turn = (latest += 1);
   try {
     const found = await call("GET", withQuery("/documents", { ...wanted, limit: 50, cursor: more ? next : null }));
+    if (turn !== latest) return; // another search was begun since: what comes late must not overwrite its rows
     if (!more) $("list").replaceChildren();
     for (const document of found.data) place(document, (row) => $("list").append(row));
     next = found.next;
@@ -129,12 +133,12 @@ function summary() {
   $("uploads-sum").textContent = settled < total ? `${settled} of ${total} sent` : `${total} sent`;
 }
 
-function upload(file) {
+function upload(file, path = "") {
   const largest = Number($("drop").dataset.largestMb) * 2 ** 20;
   const bar = el("progress", { max: 100, value: 0, "aria-label": `Uploading ${file.name}` });
   const state = el("span", { className: "tag" }, "Waiting to send");
   const row = el("li", { className: "row" }, el("span", { className: "kind" }, file.name.split(".").pop().slice(0, 5)),
-    el("span", { className: "name" }, el("b", {}, file.name), el("span", { className: "hint" }, size(file.size))),
+    el("span", { className: "name" }, el("b", {}, file.name), el("span", { className: "hint" }, [path, size(file.size)].filter(Boolean).join(" · "))),
     el("span", { className: "state" }, state), el("span", { className: "buttons" }), bar);
   $("upload-list").append(row);
   total += 1;
@@ -149,7 +153,8 @@ function upload(file) {
     summary();
   };
   if (file.size > largest) { fail(`It is larger than ${$("drop").dataset.largestMb} MiB.`); return; }
-  waiting.push({ file, into: $("into").value, row, bar, state, fail });
+  if (!$("into").value) { fail("There is no collection that you may add files to yet."); return; }
+  waiting.push({ file, path, into: $("into").value, row, bar, state, fail });
   pump();
 }
 
@@ -160,11 +165,19 @@ function pump() {
   }
 }
 
-function transfer({ file, into, row, bar, state, fail }) {
+/** How long to wait before sending again what was refused only for now; 0: it was refused for good. */
+function pause(request, tries) {
+  const forNow = request.status === 429 || (request.status === 503 && tries < 5);
+  return forNow ? Number(request.getResponseHeader("Retry-After")) || 5 : 0;
+}
+
+function transfer(job) {
+  const { file, path, into, row, bar, state, fail } = job;
   return new Promise((finish) => {
     const body = new FormData();
     body.append("collection", into);
-    body.append("file", file, file.webkitRelativePath || file.name);
+    if (path) body.append("external_id", path); // two files of a folder may have the same name
+    body.append("file", file, file.name);
     const request = new XMLHttpRequest(); // fetch cannot say how much was sent
     request.open("POST", "/app/documents");
     request.responseType = "json";
@@ -179,8 +192,13 @@ function transfer({ file, into, row, bar, state, fail }) {
         settled += 1;
         const document = request.response;
         place(document, (fresh) => row.replaceWith(fresh));
-        if (request.status === 200) toast(`${document.title} is here already.`);
+        if (request.status === 200) toast(`${path || file.name} is here already.`);
+        else if (document.revision > 1) toast(`${path || file.name} replaces the file of that name in ${into}; it is revision ${document.revision} now.`);
         summary();
+      } else if (pause(request, (job.tries = (job.tries || 0) + 1))) {
+        state.className = "tag";
+        state.textContent = "Waiting to send";
+        setTimeout(() => { waiting.push(job); pump(); }, 1000 * pause(request, job.tries));
       } else {
         const answer = { json: async () => request.response || {}, status: request.status };
         fail((await problemOf(answer)).message);
@@ -192,8 +210,9 @@ function transfer({ file, into, row, bar, state, fail }) {
   });
 }
 
+/** The files of what was dropped, each with its path where it lies in a folder. */
 async function filesOf(entry) {
-  if (entry.isFile) return [await new Promise((ok, no) => entry.file(ok, no))];
+  if (entry.isFile) return [[await new Promise((ok, no) => entry.file(ok, no)), entry.fullPath.replace(/^\//, "")]];
   const reader = entry.createReader();
   const found = [];
   for (;;) {
@@ -212,10 +231,14 @@ if (mayWrite) {
   drop.addEventListener("drop", async (event) => {
     event.preventDefault();
     const entries = [...event.dataTransfer.items].map((item) => item.webkitGetAsEntry?.()).filter(Boolean);
-    for (const entry of entries) (await filesOf(entry)).forEach(upload);
+    for (const entry of entries) {
+      try {
+        for (const [file, path] of await filesOf(entry)) upload(file, path === file.name ? "" : path);
+      } catch { toast(`${entry.name} could not be read from your disk.`); }
+    }
   });
   for (const kind of ["dragover", "drop"]) addEventListener(kind, (event) => event.preventDefault());
-  $("files").addEventListener("change", () => { [...$("files").files].forEach(upload); $("files").value = ""; });
+  $("files").addEventListener("change", () => { [...$("files").files].forEach((file) => upload(file)); $("files").value = ""; });
   $("uploads-clear").addEventListener("click", () => {
     for (const row of [...$("upload-list").children]) if (!row.querySelector("progress")) row.remove();
     summary();
@@ -231,6 +254,8 @@ if (mayWrite) {
       const made = await call("POST", "/collections", { name: fields.get("name"), title: fields.get("title") || null, everyone: fields.has("everyone") });
       for (const select of [$("into"), $("filters").querySelector("[name=collection]")]) select.append(el("option", { value: made.name }, made.title));
       $("into").value = made.name;
+      writable.add(made.name);
+      $("nowhere").hidden = true;
       creating(false);
       event.target.reset();
       toast(`Created ${made.title}.`);

@@ -4,7 +4,7 @@ import { call, el } from "/static/js/ui.js";
 const grid = document.getElementById("grid");
 const panel = document.getElementById("evidence");
 const text = document.getElementById("evidence-text");
-let opener = null;
+let opener = null, shown = null;
 
 /** Stored text carries its headings as `## …`; people need not see the signs. */
 const plain = (stored) => stored.replace(/^#{1,6} +/gm, "");
@@ -24,13 +24,16 @@ export async function openEvidence(source, passage, from) {
   document.querySelectorAll("[aria-current=true]").forEach((node) => node.removeAttribute("aria-current"));
   from?.setAttribute("aria-current", "true");
   opener = from;
+  shown = source;
   const id = encodeURIComponent(source.document_id);
   const place = { revision: source.revision, start: passage?.start, end: passage?.end };
   const query = new URLSearchParams(Object.entries(place).filter(([, value]) => value !== undefined && value !== null));
   document.getElementById("evidence-title").textContent = source.title;
   document.getElementById("evidence-where").textContent = [source.page && `Page ${source.page}`, source.heading].filter(Boolean).join(" · ");
   const isDocument = !source.document_id.startsWith("faq_"); // FAQ answers cite their entry
-  document.getElementById("evidence-open").href = isDocument ? `/documents/${id}?${query}#passage` : source.url;
+  const open = document.getElementById("evidence-open");
+  open.href = isDocument ? `/documents/${id}?${query}#passage` : source.url;
+  open.lastChild.textContent = isDocument ? "Open in document" : "Open the FAQ entry";
   const file = document.getElementById("evidence-file");
   file.href = `/app/documents/${id}/content`;
   file.hidden = !isDocument;
@@ -42,12 +45,13 @@ export async function openEvidence(source, passage, from) {
   if (!isDocument || !passage || !(passage.end > passage.start)) return;
   try {
     const found = await call("GET", `/documents/${id}/excerpt?${query}`);
-    const shown = el("span", { className: "passage" }, quote ? marked(found.passage, quote) : el("mark", {}, plain(found.passage)));
-    text.replaceChildren(found.before && `…${plain(found.before)}`, shown, found.after && `${plain(found.after)}…`);
+    if (shown !== source) return; // another source was opened meanwhile
+    const passage = el("span", { className: "passage" }, quote ? marked(found.passage, quote) : el("mark", {}, plain(found.passage)));
+    text.replaceChildren(found.before && `…${plain(found.before)}`, passage, found.after && `${plain(found.after)}…`);
     const mark = text.querySelector("mark");
     text.scrollTop = Math.max(0, mark.offsetTop - text.offsetTop - text.clientHeight / 3);
   } catch {
-    text.append(el("p", { className: "hint" }, "The document has changed or was removed since; this is the passage as it was quoted."));
+    if (shown === source) text.append(el("p", { className: "hint" }, "The document has changed or was removed since; this is the passage as it was quoted."));
   }
 }
 

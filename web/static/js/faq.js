@@ -3,10 +3,11 @@ import { call, calm, el, icon, problemOf, toast, withQuery } from "/static/js/ui
 
 const $ = (id) => document.getElementById(id);
 const mayWrite = Boolean($("list").dataset.mayWrite);
-let next = null, editing = null;
+const writable = new Set([...$("faq-form").elements.collection.options].map((option) => option.value));
+let next = null, latest = 0, editing = null;
 
 function rowOf(entry) {
-  const buttons = mayWrite && el("p", { className: "actions" },
+  const buttons = mayWrite && writable.has(entry.collection) && el("p", { className: "actions" },
     el("button", { type: "button", onclick: () => edit(entry) }, icon("pen"), "Change"),
     el("button", { type: "button", className: "danger", onclick: () => remove(entry) }, icon("trash"), "Delete"));
   return el("li", { id: entry.id }, el("details", { open: location.hash === `#${entry.id}` }, el("summary", {}, entry.question),
@@ -17,8 +18,10 @@ function rowOf(entry) {
 
 async function list(more = false) {
   const wanted = Object.fromEntries(new FormData($("filters")));
+  const turn = (latest += 1);
   try {
     const found = await call("GET", withQuery("/faq", { ...wanted, limit: 50, cursor: more ? next : null }));
+    if (turn !== latest) return; // another search was begun since: what comes late must not overwrite its rows
     if (!more) $("list").replaceChildren();
     $("list").append(...found.data.map(rowOf));
     next = found.next;
@@ -26,6 +29,16 @@ async function list(more = false) {
     $("nothing").hidden = $("list").children.length > 0;
     $("nothing").textContent = wanted.q ? "No entry fits." : "No entries yet.";
   } catch (error) { toast(error.message); }
+}
+
+/** The entry that a citation leads to, also when it is not on the first page of the list. */
+async function point() {
+  const id = location.hash.slice(1);
+  if (!id.startsWith("faq_")) return;
+  if (!document.getElementById(id)) {
+    try { $("list").prepend(rowOf(await call("GET", `/faq/${encodeURIComponent(id)}`))); } catch { toast("This entry does not exist any more, or is not yours to read."); return; }
+  }
+  document.getElementById(id).scrollIntoView({ block: "center" });
 }
 
 function edit(entry) {
@@ -45,13 +58,25 @@ async function remove(entry) {
   try { await call("DELETE", `/faq/${encodeURIComponent(entry.id)}`); toast("Deleted."); list(); } catch (error) { toast(error.message); }
 }
 
-async function importFile(file) {
-  const type = file.name.endsWith(".json") ? "application/json" : "text/csv";
-  const response = await fetch("/app/faq/import", { method: "POST", headers: { "Content-Type": type }, body: file });
-  if (!response.ok) { toast((await problemOf(response)).message); return; }
+/** What became of an import stays on the page: who mends forty rows needs longer than a passing message. */
+function tell(text, rows = []) {
+  const items = rows.map((row) => el("li", {}, `Row ${row.row}: ${row.detail}`));
+  const close = el("button", { type: "button", onclick: () => { $("report").hidden = true; } }, "Close");
+  $("report").replaceChildren(el("p", {}, text), items.length ? el("ul", {}, items) : "", el("p", { className: "actions" }, close));
+  $("report").hidden = false;
+}
+
+async function importFile(file, collection) {
+  const type = { json: "application/json", csv: "text/csv", tsv: "text/csv", txt: "text/csv" }[file.name.split(".").pop().toLowerCase()];
+  if (!type) { tell(`${file.name} is neither CSV nor JSON. From a spreadsheet: save as CSV (UTF-8).`); return; }
+  let response;
+  try {
+    response = await fetch(`/app${withQuery("/faq/import", { collection })}`, { method: "POST", headers: { "Content-Type": type }, body: file });
+  } catch { tell("The server cannot be reached. Check the network and try again."); return; }
+  if (!response.ok) { tell((await problemOf(response)).message); return; }
   const report = await response.json();
-  toast(`${report.created} added, ${report.failed} not.`);
-  for (const row of report.rows.filter((r) => r.status === "failed").slice(0, 5)) toast(`Row ${row.row}: ${row.detail}`);
+  tell(`${report.created} added${report.failed ? `, ${report.failed} not:` : "."}`, report.rows.filter((row) => row.status === "failed"));
+  $("import-form").hidden = true;
   list();
 }
 
@@ -61,8 +86,14 @@ $("more").addEventListener("click", () => list(true));
 if (mayWrite) {
   $("add").addEventListener("click", () => edit(null));
   $("faq-cancel").addEventListener("click", () => { $("faq-form").hidden = true; });
-  $("import").addEventListener("click", () => $("import-file").click());
-  $("import-file").addEventListener("change", () => { const file = $("import-file").files[0]; if (file) importFile(file); $("import-file").value = ""; });
+  $("import").addEventListener("click", () => { $("import-form").hidden = false; $("import-form").elements.file.focus(); });
+  $("import-cancel").addEventListener("click", () => { $("import-form").hidden = true; });
+  $("import-form").addEventListener("submit", (event) => {
+    event.preventDefault();
+    const { file, collection } = event.target.elements;
+    importFile(file.files[0], collection.value);
+    file.value = "";
+  });
   $("faq-form").addEventListener("submit", async (event) => {
     event.preventDefault();
     const fields = Object.fromEntries(new FormData(event.target));
@@ -78,4 +109,5 @@ if (mayWrite) {
   const asked = new URLSearchParams(location.search).get("question");
   if (asked) { edit(null); $("faq-form").elements.question.value = asked; $("faq-form").elements.answer.focus(); }
 }
-list();
+await list();
+point();

@@ -29,7 +29,7 @@ export function icon(name) {
 export function toast(text) {
   const shown = el("div", { className: "toast" }, text);
   document.getElementById("toasts").append(shown);
-  setTimeout(() => shown.remove(), 6000);
+  setTimeout(() => shown.remove(), Math.max(6000, 80 * text.length)); // time to read it
 }
 
 /** What the server said was wrong. */

@@ -1,0 +1,47 @@
+"""The pages as they arrive: what they offer fits what their reader may do."""
+
+from __future__ import annotations
+
+import re
+
+from kb.store import SYSTEM
+from tests.web.conftest import World
+
+
+def offered(page: str, part: str) -> list[str]:
+    """The names of collections in the list to choose from that `part` begins."""
+    return re.findall(r'<option value="([^"]+)"', page.split(part, 1)[1].split("</select>", 1)[0])
+
+
+def test_forms_offer_only_collections_that_may_be_written(world: World) -> None:
+    world.kb.collections.create(SYSTEM, "common", "Common", everyone=True)
+    curator = world.browser("curator")
+    documents, faq = (curator.get(path).get_data(as_text=True) for path in ("/documents", "/faq"))
+    assert offered(documents, 'id="into"') == ["docs"] == offered(faq, 'id="faq-form"')
+    assert offered(documents, 'name="collection"') == ["common", "docs"]  # reading is another matter
+    refused = curator.post("/app/faq", json={"question": "Q?", "answer": "A", "collection": "common"})
+    assert refused.status_code == 403 and "may read the collection 'common'" in refused.get_json()["detail"]
+    hidden = curator.post("/app/faq", json={"question": "Q?", "answer": "A", "collection": "secret"})
+    missing = curator.post("/app/faq", json={"question": "Q?", "answer": "A", "collection": "nowhere"})
+    assert hidden.status_code == missing.status_code == 404
+
+
+def test_who_may_write_nowhere_is_told(world: World) -> None:
+    world.kb.collections.revoke("docs", "user", "usr_curator")
+    for path in ("/documents", "/faq"):
+        page = world.browser("curator").get(path).get_data(as_text=True)
+        assert re.search(r'class="(wrong|note)"( id="nowhere")?>.*There is no collection', page), path
+    page = world.browser("editor").get("/documents").get_data(as_text=True)
+    assert 'id="nowhere" hidden' in page
+
+
+def test_admins_see_which_collections_nobody_else_reads(world: World) -> None:
+    world.kb.collections.create(SYSTEM, "common", "Common", everyone=True)
+    page = world.browser("admin").get("/documents").get_data(as_text=True)
+    assert "Secret (only admins read it)" in page and ">Common</option>" in page
+    assert "only admins" not in world.browser("editor").get("/documents").get_data(as_text=True)
+
+
+def test_code_words_of_the_problem_pages_are_set_as_code(world: World) -> None:
+    page = world.browser("").get("/problems/unauthenticated").get_data(as_text=True)
+    assert "<code>Authorization: Bearer kb_…</code>" in page and "`" not in page
