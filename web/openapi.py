@@ -80,7 +80,7 @@ def _errors(row: Endpoint) -> list[int]:
     found = {401, 422, 429, 503}
     if row.scope:
         found.add(403)
-    if "{" in row.path or row.body or row.form or row.raw:
+    if "{" in row.path or row.body or row.form or row.raw or "collection" in _query_fields(row):
         found.add(404)
     if row.body or row.form or row.raw:
         found |= {400, 413, 415}
@@ -89,6 +89,10 @@ def _errors(row: Endpoint) -> list[int]:
     if row.form:
         found.add(507)
     return sorted(found)
+
+
+def _query_fields(row: Endpoint) -> tuple[str, ...]:
+    return tuple(row.query.model_fields) if row.query is not None else ()
 
 
 def _parameters(row: Endpoint) -> list[dict[str, Any]]:

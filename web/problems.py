@@ -19,7 +19,7 @@ from kb import errors
 from kb.errors import FieldError, Invalid, KbError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 
 class Gone(Exception):
@@ -78,18 +78,43 @@ _BY_STATUS = {
 }  # fmt: skip
 
 
+# what must fit these patterns of web/schemas.py, in words
+PATTERNS = {
+    r"^[a-z0-9][a-z0-9._-]{0,63}$": "must be 1 to 64 of a-z, 0-9, dot, dash, underscore, and begin with a letter or digit",
+    r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$": "must be a language code such as en, zh or zh-Hant",
+}
+
+
 def field_errors(found: ValidationError, root: str = "") -> tuple[FieldError, ...]:
     """Pydantic's findings as JSON pointers and sentences."""
     listed = []
-    for item in found.errors(include_url=False, include_context=False, include_input=False)[:50]:
+    for item in found.errors(include_url=False, include_input=False)[:50]:
         path = "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in item["loc"])
-        text = item["msg"].removeprefix("Value error, ")
-        if item["type"] == "extra_forbidden":
-            text = "is not a field of this request"
-        elif item["type"] == "missing":
-            text = "is required"
-        listed.append(FieldError(_plain(root + path)[:300], _plain(text)))
+        listed.append(FieldError(_plain(root + path)[:300], _plain(_sentence(item))))
     return tuple(listed)
+
+
+def _sentence(item: Mapping[str, Any]) -> str:
+    """What is wrong with a field, for people: Pydantic counts the characters of a text as items."""
+    context = item.get("ctx", {})
+    unit = "items" if context.get("field_type") in ("List", "Tuple") else "characters"
+    match item["type"]:
+        case "extra_forbidden":
+            return "is not a field of this request"
+        case "missing":
+            return "is required"
+        case "too_short" | "string_too_short":
+            least = context["min_length"]
+            return "must not be empty" if least == 1 else f"must have at least {least} {unit}"
+        case "too_long" | "string_too_long":
+            now = context.get("actual_length")
+            return f"must have at most {context['max_length']} {unit}" + (f", not {now}" if now else "")
+        case "string_pattern_mismatch":
+            return PATTERNS.get(context["pattern"], item["msg"].replace("String should", "must"))
+        case "model_type" | "model_attributes_type" | "dict_type":
+            return "must be an object"
+    text = item["msg"].removeprefix("Value error, ").removeprefix("Invalid JSON: ")
+    return f"is not JSON: {text}" if item["type"] == "json_invalid" else text.replace("Input should", "must")
 
 
 def _plain(text: str) -> str:

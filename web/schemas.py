@@ -17,6 +17,7 @@ from pydantic import (
     Field,
     TypeAdapter,
     WithJsonSchema,
+    model_validator,
 )
 
 from kb.types import Filters
@@ -96,6 +97,12 @@ class FiltersIn(Strict):
     )
     date_to: MomentEnd | None = Field(None, description="Not newer than this; a bare date includes that day.")
 
+    @model_validator(mode="after")
+    def _ordered(self) -> FiltersIn:
+        if self.date_from and self.date_to and self.date_from > self.date_to:
+            raise ValueError("date_from must not be later than date_to: nothing could be found")
+        return self
+
     def filters(self) -> Filters:
         """As retrieval takes them."""
         return Filters(self.source, self.type, self.language, self.date_from, self.date_to)
@@ -171,9 +178,14 @@ class DocumentsQuery(Paging):
 
 
 class RevisionQuery(Strict):
-    """Which revision; the one that answers if not given."""
+    """Which revision of a document."""
 
-    revision: int | None = Field(None, ge=1, le=2**31 - 1)
+    revision: int | None = Field(
+        None,
+        ge=1,
+        le=2**31 - 1,
+        description="If not given: of the text the one that answers, of the original the newest.",
+    )
 
 
 class CollectionIn(Strict):

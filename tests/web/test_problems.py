@@ -211,3 +211,32 @@ def test_every_slug_of_the_program_has_a_kind() -> None:
                 continue  # a model that fails is never a failed request
             used |= set(re.findall(r'\bslug="([a-z-]+)"', path.read_text()))
     assert used <= set(KINDS), used - set(KINDS)
+
+
+@pytest.mark.parametrize(
+    ("body", "pointer", "said"),
+    [
+        ({"question": ""}, "/question", "must not be empty"),
+        ({"question": "x" * 8001}, "/question", "must have at most 8000 characters, not 8001"),
+        ({"question": 5}, "/question", "must be a valid string"),
+        ({"question": "a", "language": "Klingon!"}, "/language", "must be a language code such as en"),
+        ({"question": "a", "audience": "me"}, "/audience", "must be 'internal' or 'public'"),
+        ({"question": "a", "collections": ["x"] * 101}, "/collections", "must have at most 100 items, not 101"),
+        ({"question": "a", "filters": {"date_from": "2026-02-02", "date_to": "2026-02-01"}}, "/filters", "date_from must not be later"),
+        ([], "", "must be an object"),
+    ],
+)  # fmt: skip
+def test_fields_are_explained_in_words(world: World, body: object, pointer: str, said: str) -> None:
+    answer = world.rest().post("/ask", json=body)
+    assert answer.status_code == 422
+    (error,) = answer.get_json()["errors"]
+    assert error["pointer"] == pointer and error["detail"].startswith(said)
+
+
+def test_names_and_rows_are_explained_in_words(world: World) -> None:
+    answer = world.rest().post("/collections", json={"name": "Bad Name"}).get_json()
+    assert "a-z, 0-9, dot" in answer["errors"][0]["detail"]
+    report = world.rest().post("/faq/import", json=[5]).get_json()
+    assert report["rows"][0]["detail"] == "must be an object"
+    answer = world.rest().post("/ask", data="{bad", headers={"Content-Type": "application/json"}).get_json()
+    assert answer["errors"][0]["detail"].startswith("is not JSON: key must be a string")

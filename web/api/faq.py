@@ -128,7 +128,7 @@ def _import(kb: Kb, principal: Principal, number: int, row: object, collection: 
         return RowReport(
             row=number,
             status="failed",
-            detail="; ".join(f"{e.pointer.lstrip('/')} {e.detail}" for e in found),
+            detail="; ".join(f"{e.pointer.lstrip('/')} {e.detail}".strip() for e in found),
         )
     except KbError as error:
         if error.status >= 500:
