@@ -14,6 +14,7 @@ from kb.settings import Settings
 from kb.store import SYSTEM, Blobs, Collections, Database, Documents, Jobs
 from kb.types import Principal
 from tests.fakes import FakeEncoder
+from tests.zygote import Zygote
 
 
 @pytest.fixture(scope="session")
@@ -25,6 +26,14 @@ def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     database.checkpoint()
     database.close()
     return path
+
+
+@pytest.fixture(scope="session")
+def zygote() -> Iterator[Zygote]:
+    """Runs `kb` commands, each in a process of its own, without importing everything each time."""
+    made = Zygote()
+    yield made
+    made.close()
 
 
 @pytest.fixture

@@ -14,12 +14,23 @@ import pytest
 from kb.commands.config import markdown
 from kb.settings import Settings
 from kb.store import Database, private_directory
+from tests.zygote import Zygote
 
 ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture
-def kb(tmp_path: Path):
+def kb(tmp_path: Path, zygote: Zygote):
+    def run(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
+        return zygote.run(*arguments, env={**os.environ, "KB_DATA": str(tmp_path / "state"), **env})
+
+    return run
+
+
+@pytest.fixture
+def started(tmp_path: Path):
+    """The same, started as a person's shell does: the whole of Python anew."""
+
     def run(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [sys.executable, "-m", "kb.cli", *arguments],
@@ -55,13 +66,13 @@ def test_collections_keys_and_people(kb) -> None:
     assert "Everything agrees" in kb("doctor").stdout
 
 
-def test_wrong_usage_and_missing_things(kb) -> None:
-    assert kb("nonsense").returncode == 2
-    assert kb("show", "doc_missing").returncode == 1
-    assert "doc_missing" in kb("show", "doc_missing").stderr
-    wrong = kb("config", KB_PORT="eighty")
+def test_wrong_usage_and_missing_things(started) -> None:
+    assert started("nonsense").returncode == 2
+    assert started("show", "doc_missing").returncode == 1
+    assert "doc_missing" in started("show", "doc_missing").stderr
+    wrong = started("config", KB_PORT="eighty")
     assert wrong.returncode == 1 and "KB_PORT" in wrong.stderr and "Traceback" not in wrong.stderr
-    assert "Traceback" in kb("config", KB_PORT="eighty", KB_DEBUG="1").stderr
+    assert "Traceback" in started("config", KB_PORT="eighty", KB_DEBUG="1").stderr
 
 
 def test_add_is_recognised_the_second_time_and_reads_standard_input(kb, tmp_path: Path) -> None:
@@ -80,9 +91,10 @@ def test_add_is_recognised_the_second_time_and_reads_standard_input(kb, tmp_path
     assert "two" in answer["text"] and answer["tier"] == "extractive"
 
 
-def test_config_prints_values_with_their_origin_and_hides_secrets(kb) -> None:
+def test_config_prints_values_with_their_origin_and_hides_secrets(started) -> None:
     rows = {
-        r["name"]: r for r in json.loads(kb("config", "--json", KB_LLM_KEY="secret", KB_PORT="8123").stdout)
+        r["name"]: r
+        for r in json.loads(started("config", "--json", KB_LLM_KEY="secret", KB_PORT="8123").stdout)
     }
     assert rows["KB_PORT"] == {"name": "KB_PORT", "value": 8123, "origin": "environment"}
     assert rows["KB_LLM_KEY"]["value"] == "***"
@@ -176,9 +188,9 @@ def test_faq_files_with_semicolons(kb, tmp_path: Path) -> None:
     assert json.loads(kb("faq", "list", "--json").stdout)["data"][0]["answer"] == "Now, here"
 
 
-def test_up_refuses_a_port_that_is_taken(kb) -> None:
+def test_up_refuses_a_port_that_is_taken(started) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        done = kb("up", KB_PORT=str(taken.getsockname()[1]))
+        done = started("up", KB_PORT=str(taken.getsockname()[1]))
     assert done.returncode == 1 and "KB_PORT" in done.stderr and "ready" not in done.stdout

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 import threading
@@ -16,6 +15,7 @@ from kb.index import open_encoder
 from kb.index.encoder import OpenVinoEncoder
 from kb.index.encoder_files import locate
 from kb.settings import Settings
+from tests.kb.index import tiny_distil
 
 
 @pytest.fixture(scope="module")
@@ -98,43 +98,18 @@ def test_an_unknown_encoder_is_named(tmp_path: Path) -> None:
 
 
 TEXTS = ["w1 w2 w3", "w4", "w5 w6 w7 w8 w9 w10"]
-MAKE = """
-import json, sys
-from sentence_transformers import SentenceTransformer, models
-from transformers import DistilBertConfig, DistilBertModel, PreTrainedTokenizerFast
-from tokenizers import Tokenizer, models as m, pre_tokenizers, processors
-home, texts = sys.argv[1], json.loads(sys.argv[2])
-words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"] + [f"w{n}" for n in range(200)]
-tokenizer = Tokenizer(m.WordLevel({word: n for n, word in enumerate(words)}, unk_token="[UNK]"))
-tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
-tokenizer.post_processor = processors.TemplateProcessing("[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)])
-fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="[PAD]", unk_token="[UNK]", cls_token="[CLS]",
-    sep_token="[SEP]", mask_token="[MASK]", model_max_length=64)
-config = DistilBertConfig(vocab_size=len(words), dim=32, n_heads=2, n_layers=2, hidden_dim=64, max_position_embeddings=64)
-DistilBertModel(config).save_pretrained(home + "-base")
-fast.save_pretrained(home + "-base")
-model = SentenceTransformer(modules=[models.Transformer(home + "-base", max_seq_length=64), models.Pooling(32, "cls")])
-model.save(home)
-json.dump(model.encode(texts, normalize_embeddings=True).tolist(), open(home + ".json", "w"))
-"""
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)  # torch is imported twice, in processes of their own
+@pytest.mark.timeout(900)  # torch is imported, in a process of its own
 def test_any_sentence_transformers_model_is_exported_once(tmp_path: Path) -> None:
     home = tmp_path / "tiny-distil"
-    made = subprocess.run(
-        [sys.executable, "-c", MAKE, str(home), json.dumps(TEXTS)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert made.returncode == 0, made.stderr
+    weights = tiny_distil.write(home)
     settings = Settings(data=tmp_path, encoder=str(home), encoder_threads=1, encoder_precision="fp32")
     encoder = open_encoder(settings)
     assert encoder.name.startswith("tiny-distil-")
     assert (encoder.dim, encoder.max_tokens) == (32, 64)
-    expected = np.array(json.loads((tmp_path / "tiny-distil.json").read_text()))
+    expected = np.array([tiny_distil.encode(weights, text) for text in TEXTS])
     assert np.allclose(encoder.encode_documents(TEXTS), expected, atol=1e-4)
     files = locate(str(home), tmp_path / "encoder")  # from the cache: nothing is exported again
     (files.directory / "model.bin").write_bytes(b"damaged")
