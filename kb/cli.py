@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib.metadata import EntryPoint, entry_points
+from typing import Any
 
 import click
 
@@ -100,13 +101,22 @@ def _describe(error: Exception) -> str:
     from pydantic import ValidationError
 
     if isinstance(error, ValidationError) and error.title == "Settings":
-        lines = [f"KB_{'_'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors()]
-        return "A setting is wrong; `kb config` lists them all.\n  " + "\n  ".join(lines)
+        lines = [f"KB_{'_'.join(map(str, e['loc'])).upper()}: {_wrong(e)}" for e in error.errors()]
+        return "A setting is wrong; `kb config --help-table` lists them all.\n  " + "\n  ".join(lines)
     if type(error).__name__ == "TOMLDecodeError":
         return f"{os.environ.get('KB_CONFIG', 'kb.toml')} is not valid TOML: {error}"
     if isinstance(error, OSError) and error.filename:
-        return f"{error.filename}: {error.strerror}"
+        state = os.environ.get("KB_DATA")
+        hint = ". KB_DATA names it: choose a directory that you may write to"
+        return f"{error.filename}: {error.strerror}" + (hint if str(error.filename) == state else "")
     return f"{type(error).__name__}: {error} (run again with KB_DEBUG=1 for the details)"
+
+
+def _wrong(found: Mapping[str, Any]) -> str:
+    """What is wrong with a setting, and what was given. A secret's type is text, which nothing is wrong with."""
+    if found["type"] == "extra_forbidden":
+        return "is not a setting"
+    return f"{found['msg'].replace('Input should', 'must').split(',')[0]}, not {found['input']!r}"
 
 
 def _fail(message: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from kb.ops.port import require_free
 from kb.settings import Settings
 
 
@@ -16,4 +17,6 @@ def serve(host: str | None, port: int | None) -> None:
 
     settings = Settings()
     given = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
-    Server(settings.model_copy(update=given)).run()
+    settings = settings.model_copy(update=given)
+    require_free(settings.host, settings.port, patience_s=5)
+    Server(settings).run()

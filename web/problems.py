@@ -96,7 +96,7 @@ def field_errors(found: ValidationError, root: str = "") -> tuple[FieldError, ..
 
 def _sentence(item: Mapping[str, Any]) -> str:
     """What is wrong with a field, for people: Pydantic counts the characters of a text as items."""
-    context = item.get("ctx", {})
+    context, text = item.get("ctx", {}), str(item["msg"])
     unit = "items" if context.get("field_type") in ("List", "Tuple") else "characters"
     match item["type"]:
         case "extra_forbidden":
@@ -110,11 +110,12 @@ def _sentence(item: Mapping[str, Any]) -> str:
             now = context.get("actual_length")
             return f"must have at most {context['max_length']} {unit}" + (f", not {now}" if now else "")
         case "string_pattern_mismatch":
-            return PATTERNS.get(context["pattern"], item["msg"].replace("String should", "must"))
+            return PATTERNS.get(context["pattern"], text.replace("String should", "must"))
         case "model_type" | "model_attributes_type" | "dict_type":
             return "must be an object"
-    text = item["msg"].removeprefix("Value error, ").removeprefix("Invalid JSON: ")
-    return f"is not JSON: {text}" if item["type"] == "json_invalid" else text.replace("Input should", "must")
+    if item["type"] == "json_invalid":
+        return f"is not JSON: {text.removeprefix('Invalid JSON: ')}"
+    return text.removeprefix("Value error, ").replace("Input should", "must")
 
 
 def _plain(text: str) -> str:

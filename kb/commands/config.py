@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib.metadata import version as installed
 
@@ -11,6 +12,7 @@ from kb.commands.show import as_json, json_option, table
 from kb.settings import Settings, origins
 
 SECRET = {"llm_key"}
+OTHERS = {"KB_CACHE", "KB_CONFIG", "KB_CRASHPOINT", "KB_DEBUG"}  # read in other places, by other rules
 
 
 @click.command()
@@ -22,6 +24,9 @@ def config(help_table: bool, as_json_: bool) -> None:
         click.echo(markdown(), nl=False)
         return
     settings = Settings()
+    for name in sorted(set(os.environ) - OTHERS):
+        if name.startswith("KB_") and name[3:].lower() not in Settings.model_fields:
+            click.echo(f"{name} is in the environment, but is not a setting; nothing reads it.", err=True)
     where = origins(settings)
     rows = []
     for name, field in Settings.model_fields.items():

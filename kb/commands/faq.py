@@ -7,13 +7,15 @@ import json
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 
 from kb.access.principals import SYSTEM
-from kb.app import build
+from kb.app import Kb, build
 from kb.commands.show import as_json, json_option, plain, table
 from kb.errors import Invalid, KbError
+from kb.store.faqfile import read_rows
 from kb.types import FaqEntry
 
 COLUMNS = ("question", "variants", "answer", "collection", "language")
@@ -24,37 +26,25 @@ def faq() -> None:
     """Curated questions and answers."""
 
 
-def read_rows(path: Path) -> list[dict[str, object]]:
-    """Rows of a CSV (variants separated by |) or JSON file. Invalid names what is wrong with the file."""
+def read_file(path: Path) -> list[Any]:
+    """Rows of a CSV or JSON file. Invalid names the file and what is wrong with it."""
     try:
-        text = path.read_text(encoding="utf-8-sig")
-        if path.suffix.lower() == ".json":
-            rows = json.loads(text)
-            if not isinstance(rows, list):
-                raise Invalid(f"{path}: a JSON list of entries is expected.")
-            return [dict(row) for row in rows]
-        heading = text.split("\n", 1)[0]
-        mark = max(",;\t", key=heading.count)  # spreadsheets in many countries write semicolons
-        reader = csv.DictReader(text.splitlines(keepends=True), delimiter=mark)
-        if not {"question", "answer"} <= set(reader.fieldnames or ()):
-            raise Invalid(f"{path}: the columns question and answer are needed; found {reader.fieldnames}.")
-        return [
-            {**row, "variants": [v.strip() for v in (row.get("variants") or "").split("|") if v.strip()]}
-            for row in reader
-        ]
-    except (UnicodeDecodeError, ValueError) as error:
-        raise Invalid(f"{path} cannot be read as UTF-8 CSV or JSON: {error}") from None
+        return read_rows("json" if path.suffix.lower() == ".json" else "csv", path.read_bytes())
+    except Invalid as error:
+        raise Invalid(f"{path}: {error.detail}", errors=error.errors) from None
 
 
-def import_rows(kb: object, rows: list[dict[str, object]], collection: str) -> list[tuple[int, str]]:
+def import_rows(kb: Kb, rows: list[Any], collection: str) -> list[tuple[int, str]]:
     """Create an entry a row; (row number, what is wrong) for those that could not be."""
     problems = []
     for number, row in enumerate(rows, 1):
         try:
-            kb.faqs.create(  # type: ignore[attr-defined]
+            if not isinstance(row, dict):
+                raise Invalid("It is no object with question and answer.")
+            kb.faqs.create(
                 SYSTEM,
                 question=str(row.get("question") or ""),
-                variants=tuple(row.get("variants") or ()),  # type: ignore[arg-type]
+                variants=tuple(str(variant) for variant in row.get("variants") or ()),
                 answer=str(row.get("answer") or ""),
                 collection=str(row.get("collection") or collection),
                 language=str(row.get("language") or ""),
@@ -69,7 +59,7 @@ def import_rows(kb: object, rows: list[dict[str, object]], collection: str) -> l
 @click.option("--collection", "-C", default="default", show_default=True, help="For rows that name none.")
 def import_(file: Path, collection: str) -> None:
     """Import entries from FILE (CSV: question, variants, answer, collection, language; or JSON)."""
-    rows = read_rows(file)
+    rows = read_file(file)
     problems = import_rows(build(), rows, collection)
     click.echo(f"{len(rows) - len(problems)} of {len(rows)} entries imported.")
     for number, detail in problems:

@@ -9,7 +9,7 @@ import click
 
 from kb.access.principals import SYSTEM
 from kb.app import Kb, build
-from kb.commands.faq import import_rows, read_rows
+from kb.commands.faq import import_rows, read_file
 from kb.errors import Conflict, NotFound
 
 SAMPLE = Path(__file__).resolve().parents[2] / "data" / "sample"
@@ -44,7 +44,7 @@ def load(kb: Kb) -> int:
             count += 1
     entries, _ = kb.faqs.list(SYSTEM, limit=1)
     if not entries:
-        problems = import_rows(kb, read_rows(SAMPLE / "faq.csv"), "support")
+        problems = import_rows(kb, read_file(SAMPLE / "faq.csv"), "support")
         for number, detail in problems:
             click.echo(f"faq.csv row {number}: {detail}", err=True)
     return count

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -17,7 +15,8 @@ from types import FrameType
 import click
 
 from kb.app import build
-from kb.errors import Conflict, Invalid
+from kb.errors import Invalid
+from kb.ops.port import require_free
 from kb.ops.supervisor import Supervisor
 from kb.settings import Settings
 from kb.types import Process
@@ -38,7 +37,7 @@ def up(sample: bool) -> None:
     if "KB_CRASHPOINT" in os.environ:
         raise Invalid("KB_CRASHPOINT is set: that kills kb on purpose and is for tests only. Unset it.")
     supervisor.acquire()
-    _free(settings)
+    require_free(settings.host, settings.port)  # another kb's answer would pass for ours
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
     kb = build(settings)
@@ -60,22 +59,6 @@ def up(sample: bool) -> None:
 
     supervisor.run(processes(settings), announce)
     click.echo("Stopped.")
-
-
-def _free(settings: Settings) -> None:
-    """Conflict when the port is taken: the web server would fail, and another kb's answer pass for ours."""
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    with socket.socket(family) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((settings.host, settings.port))
-        except OSError as error:
-            if error.errno != errno.EADDRINUSE:
-                raise Invalid(f"kb cannot listen on {settings.host} (KB_HOST): {error.strerror}.") from None
-            raise Conflict(
-                f"Port {settings.port} of {settings.host} is taken by another program, perhaps another kb. "
-                "Stop it, or set KB_PORT to a free port."
-            ) from None
 
 
 def processes(settings: Settings) -> list[Process]:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from flask import Response, request
 from pydantic import ValidationError
 
-from kb.errors import FieldError, Invalid, KbError
+from kb.errors import FieldError, Invalid, KbError, UnsupportedType
+from kb.store.faqfile import read_rows
 from web.endpoints import Reply, endpoint, page, reply
-from web.faqfile import read_rows
 from web.problems import field_errors
 from web.reading import IMPORT_LIMIT, body_bytes
 from web.schemas import FaqIn, FaqPatch, FaqQuery, ImportQuery
@@ -18,6 +18,12 @@ from web.shapes import FaqList, FaqOut, ImportReport, RowReport
 if TYPE_CHECKING:
     from kb.app import Kb
     from kb.types import Principal
+
+KINDS: dict[str, Literal["csv", "json"]] = {
+    "text/csv": "csv",
+    "application/csv": "csv",
+    "application/json": "json",
+}
 
 
 @endpoint(
@@ -99,7 +105,9 @@ def import_faq(kb: Kb, principal: Principal, *, query: ImportQuery) -> Response:
     if kind == "multipart/form-data":
         kind, raw, named = _form()
         collection = collection or named
-    rows = read_rows(kind, raw)
+    if kind not in KINDS:
+        raise UnsupportedType("Send text/csv or application/json.", slug="unsupported-media-type")
+    rows = read_rows(KINDS[kind], raw)
     reports = [_import(kb, principal, number, row, collection) for number, row in enumerate(rows, 1)]
     created = sum(report.status == "created" for report in reports)
     return reply(ImportReport(created=created, failed=len(reports) - created, rows=reports))

@@ -1,4 +1,4 @@
-"""FAQ files: CSV or JSON into plain rows.
+"""FAQ files: CSV or JSON into plain rows, for the REST call and the command alike.
 
 CSV (commas, semicolons or tabs): a heading row with `question` and `answer`, and optionally `variants` (separated by | or line
 breaks), `collection`, `language`. JSON: a list of objects, or {"data": [...]} as the API lists them.
@@ -9,26 +9,23 @@ from __future__ import annotations
 import csv
 import io
 import json
-from typing import Any
+from typing import Any, Literal
 
-from kb.errors import FieldError, Invalid, UnsupportedType
+from kb.errors import FieldError, Invalid
 
 FIELDS = ("question", "variants", "answer", "collection", "language")
 MOST_ROWS = 5000
 
 
-def read_rows(mimetype: str, raw: bytes) -> list[Any]:
+def read_rows(kind: Literal["csv", "json"], raw: bytes) -> list[Any]:
     """The file's rows. Invalid when it cannot be read as a whole; single bad rows are the caller's to report."""
+    if raw.startswith(b"PK\x03\x04"):
+        raise Invalid("The file is a spreadsheet or an archive. Save it as CSV (UTF-8) and send that.")
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError:
         raise Invalid("The file is not UTF-8. Save it as UTF-8 and send it again.") from None
-    if mimetype == "application/json":
-        rows = _json(text)
-    elif mimetype in ("text/csv", "application/csv"):
-        rows = _csv(text)
-    else:
-        raise UnsupportedType("Send text/csv or application/json.", slug="unsupported-media-type")
+    rows = _json(text) if kind == "json" else _csv(text)
     if len(rows) > MOST_ROWS:
         raise Invalid(f"{len(rows)} rows are more than the {MOST_ROWS} taken at once. Split the file.")
     return rows
@@ -43,7 +40,18 @@ def _json(text: str) -> list[Any]:
         found = found.get("data")
     if not isinstance(found, list):
         raise Invalid("The body must be a list of entries.", errors=(FieldError("", "must be a list"),))
-    return [{k: v for k, v in row.items() if k in FIELDS} if isinstance(row, dict) else row for row in found]
+    return [_fields(row) if isinstance(row, dict) else row for row in found]
+
+
+def _fields(row: dict[str, Any]) -> dict[str, Any]:
+    made = {name: value for name, value in row.items() if name in FIELDS}
+    if isinstance(made.get("variants"), str):
+        made["variants"] = _split(made["variants"])
+    return made
+
+
+def _split(variants: str) -> list[str]:
+    return [v.strip() for v in variants.replace("\n", "|").split("|") if v.strip()]
 
 
 def _csv(text: str) -> list[Any]:
@@ -66,5 +74,5 @@ def _csv(text: str) -> list[Any]:
 
 def _row(row: dict[str, Any]) -> dict[str, Any]:
     made: dict[str, Any] = {name: (row.get(name) or "").strip() for name in FIELDS}
-    made["variants"] = [v.strip() for v in made["variants"].replace("\n", "|").split("|") if v.strip()]
+    made["variants"] = _split(made["variants"])
     return {name: value for name, value in made.items() if value}

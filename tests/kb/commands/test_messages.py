@@ -1,0 +1,70 @@
+"""What the command line says when something is wrong: the thing and the way out, never a traceback."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.zygote import Zygote
+
+
+@pytest.fixture
+def kb(tmp_path: Path, zygote: Zygote) -> Any:
+    def run(*arguments: str, **env: str) -> Any:
+        return zygote.run(*arguments, env={**os.environ, "KB_DATA": str(tmp_path / "state"), **env})
+
+    return run
+
+
+def test_a_wrong_setting_is_named_and_the_list_of_all_is_still_printed(kb: Any, tmp_path: Path) -> None:
+    done = kb("list", KB_PORT="abc")
+    assert done.returncode == 1 and "KB_PORT: must be a valid integer, not 'abc'" in done.stderr
+    assert "kb config --help-table" in done.stderr
+    assert "| `KB_PORT` |" in kb("config", "--help-table", KB_PORT="abc").stdout
+    (tmp_path / "kb.toml").write_text("prot = 1\n")
+    assert "KB_PROT: is not a setting" in kb("list", KB_CONFIG=str(tmp_path / "kb.toml")).stderr
+
+
+def test_a_misspelt_setting_in_the_environment_is_pointed_out(kb: Any) -> None:
+    done = kb("config", KB_PROT="1", KB_DEBUG="")
+    assert done.returncode == 0 and "KB_PROT is in the environment, but is not a setting" in done.stderr
+    assert "KB_DEBUG" not in done.stderr
+
+
+def test_serve_says_that_its_port_is_taken(kb: Any) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        done = kb("serve", "--host", "127.0.0.1", "--port", str(port), KB_HOST="127.0.0.1")
+    assert done.returncode == 1
+    assert f"Port {port} of 127.0.0.1 is taken" in done.stderr and "KB_PORT" in done.stderr
+    assert "ERROR" not in done.stderr + done.stdout
+
+
+def test_what_faq_list_prints_can_be_imported(kb: Any, tmp_path: Path) -> None:
+    rows = [{"question": "When?", "answer": "Now.", "variants": "at what time|how soon", "id": "faq_x"}, 5]
+    (tmp_path / "in.json").write_text(json.dumps({"data": rows, "next": None}))
+    kb("collection", "create", "default")
+    done = kb("faq", "import", str(tmp_path / "in.json"))
+    assert done.stdout == "1 of 2 entries imported.\n" and "row 2: It is no object" in done.stderr
+    (entry,) = json.loads(kb("faq", "list", "--json").stdout)["data"]
+    assert entry["variants"] == ["at what time", "how soon"]
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"PK\x03\x04rest", "Save it as CSV (UTF-8)"),
+        ("question,answer\nü?,ä".encode("latin-1"), "not UTF-8"),
+        (b"Frage;Antwort\na;b\n", "lacks answer and question"),
+        (b'question,answer\n"a,b', "CSV cannot be read"),
+    ],
+)
+def test_an_faq_file_that_cannot_be_read_is_named(kb: Any, tmp_path: Path, content: bytes, said: str) -> None:
+    (tmp_path / "faq.csv").write_bytes(content)
+    done = kb("faq", "import", str(tmp_path / "faq.csv"))
+    assert done.returncode == 1 and "faq.csv: " in done.stderr and said in done.stderr
