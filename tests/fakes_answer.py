@@ -69,6 +69,9 @@ class FakeConversations:
         shown = [turn for turn in self.turns[id] if audience != "public" or turn.role == "user"]
         return tuple(shown[-limit:])
 
+    def shown(self, principal: Principal, answer: Answer) -> Answer:
+        return answer
+
     def save(
         self, principal: Principal, answer: Answer, standalone: str, *, ticket_id: str | None = None
     ) -> str:

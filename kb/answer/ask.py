@@ -255,7 +255,6 @@ class Asker:
         if not told and draft.tier != "generated":
             yield Event("token", {"text": draft.text})
         run.stop_if_cancelled()
-        yield Event("citations", {"citations": list(draft.citations)})
         answer = Answer(
             id=f"ans_{secrets.token_hex(12)}",
             conversation_id=run.asked.conversation_id or "",
@@ -272,7 +271,12 @@ class Asker:
             notice=draft.notice,
             confidence=round(draft.confidence, 4),
         )
-        yield Event("done", self._save(run, answer))
+        yield Event("citations", {"citations": list(self._shown(run, answer).citations)})
+        yield Event("done", self._shown(run, self._save(run, answer)))
+
+    def _shown(self, run: Run, answer: Answer) -> Answer:
+        """As it may be shown now: waiting for a model takes minutes, in which a document or a grant may go."""
+        return self._conversations.shown(run.principal, answer) if self._chat is not None else answer
 
     def _save(self, run: Run, answer: Answer) -> Answer:
         """The answer with its conversation. A store that is full or busy costs the record, not the answer."""

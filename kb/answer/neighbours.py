@@ -18,6 +18,8 @@ class Conversations(Protocol):
         self, principal: Principal, answer: Answer, standalone: str, *, ticket_id: str | None = None
     ) -> str: ...
 
+    def shown(self, principal: Principal, answer: Answer) -> Answer: ...
+
 
 class Retriever(Protocol):
     """What answering needs of kb.retrieval."""

@@ -117,6 +117,11 @@ class Conversations:
             )
             return conversation.id
 
+    def shown(self, principal: Principal, answer: Answer) -> Answer:
+        """The answer without what was deleted, or taken from this principal, since its passages were loaded."""
+        with self.db.read() as session:
+            return readable(session, principal, [answer])[0]
+
     def get(self, principal: Principal, answer_id: str) -> Answer:
         """An answer as it may be shown now. NotFound: not this principal's (admins see all)."""
         with self.db.read() as session:

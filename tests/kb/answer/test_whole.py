@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from kb.answer import answer_text
+from kb.answer import Asker, answer_text
 from kb.app import Kb, build
 from kb.errors import NotFound
 from kb.settings import Settings
@@ -55,6 +55,31 @@ def test_a_stranger_gets_nothing_and_learns_nothing(kb: Kb) -> None:
     assert answer.tier == "none" and answer.passages == () and "25" not in answer.text
     with pytest.raises(NotFound):
         answer_text(kb.asker.ask(STRANGER, Question("How many days?", collections=("docs",))))
+
+
+@pytest.mark.parametrize("loss", ["deleted", "revoked"])
+def test_what_goes_while_the_model_writes_is_not_in_the_answer(kb: Kb, loss: str) -> None:
+    """A stream may take minutes: access is looked at again before its last events."""
+    reader = kb.users.principal(kb.users.create("r@example.com", "R", "reader", "correct horse battery").id)
+    kb.collections.grant("docs", "everyone")
+
+    class Slow(FakeChat):
+        def stream(self, *given: object, **more: object) -> Iterator[str]:
+            yield "They get 25 days "
+            if loss == "deleted":
+                for document in kb.documents.list(SYSTEM)[0]:
+                    kb.documents.delete(SYSTEM, document.id)
+            else:
+                kb.collections.revoke("docs", "everyone")
+            yield "[1]."
+
+    asker = Asker(kb.settings, kb.db, kb.conversations, kb.retriever, None, Slow([]), encoder=kb.encoder)
+    asked = Question("How many days of paid leave do employees get?")
+    events = {event.kind: event.data for event in asker.ask(reader, asked)}
+    assert events["citations"] == {"citations": []}
+    done = events["done"]
+    assert "25 days" not in str(done) and (done.tier, done.answerable) == ("generated", False)
+    assert kb.conversations.get(reader, done.id).text == done.text
 
 
 def test_unanswered_questions_are_listed(kb: Kb) -> None:
