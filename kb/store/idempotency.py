@@ -13,6 +13,7 @@ from sqlalchemy import delete, update
 from sqlalchemy.orm import Session
 
 from kb.errors import Conflict, FieldError, Invalid
+from kb.store import clock
 from kb.store.audit import who
 from kb.store.db import Database
 from kb.store.tables import IdempotencyRow
@@ -20,7 +21,7 @@ from kb.store.values import clean, now
 from kb.types import Principal
 
 KEPT = timedelta(days=1)  # after this a key may be used anew
-STALLED = timedelta(minutes=3)  # a first request without an answer by then died; the next may run
+STALLED_S = 180.0  # a first request without an answer by then died; the next may run
 LONGEST = 255
 
 
@@ -42,7 +43,7 @@ class Idempotency:
             )
         with self.db.write() as session:
             row = session.get(IdempotencyRow, (who(principal), key))
-            if row is not None and row.created_at < now() - (KEPT if row.status else STALLED):
+            if row is not None and (row.created_at < now() - KEPT or _stalled(row)):
                 session.delete(row)
                 session.flush()
                 row = None
@@ -54,7 +55,7 @@ class Idempotency:
                         key=key,
                         request_hash=request_hash,
                         status=0,
-                        body="",
+                        body=_began(),
                         created_at=now(),
                     )
                 )
@@ -94,3 +95,19 @@ class Idempotency:
 
     def _sweep(self, session: Session) -> None:
         session.execute(delete(IdempotencyRow).where(IdempotencyRow.created_at < now() - KEPT))
+
+
+def _began() -> str:
+    """What stands in the place of an answer while there is none: when the first request began, on the leases' clock.
+
+    By the wall clock, a jump of an hour would let the same request run beside the first one.
+    """
+    return f"{clock.seconds():.0f} {clock.boot_id()}"
+
+
+def _stalled(row: IdempotencyRow) -> bool:
+    """Whether the first request must have died: too long ago, or before this machine was started."""
+    if row.status:
+        return False
+    began, _, boot = row.body.partition(" ")
+    return boot != clock.boot_id() or clock.seconds() - float(began) > STALLED_S

@@ -277,7 +277,7 @@ class IdempotencyRow(Base):
     key: Mapped[str] = mapped_column(primary_key=True)
     request_hash: Mapped[str]
     status: Mapped[int]  # 0 while the first request is still running
-    body: Mapped[str] = mapped_column(Text, default="")
+    body: Mapped[str] = mapped_column(Text, default="")  # status 0: when it began, on the clock of leases
     created_at: Mapped[datetime]
 
 

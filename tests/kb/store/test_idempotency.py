@@ -10,7 +10,7 @@ from sqlalchemy import update
 
 from kb.access import person
 from kb.errors import Conflict, Invalid
-from kb.store import SYSTEM, Database, Idempotency
+from kb.store import SYSTEM, Database, Idempotency, clock
 from kb.store.tables import IdempotencyRow
 from kb.store.values import now
 
@@ -61,10 +61,23 @@ def test_keys_belong_to_their_principal(keys: Idempotency) -> None:
     assert keys.claim(person("usr_1", "A", "reader"), "k", "other") is None
 
 
-def test_a_first_request_that_died_and_an_old_answer_give_way(keys: Idempotency, db: Database) -> None:
+@pytest.mark.parametrize("of_it", ["time", "boot"])
+def test_a_first_request_that_died_gives_way(
+    of_it: str, keys: Idempotency, monkeypatch: pytest.MonkeyPatch
+) -> None:
     keys.claim(SYSTEM, "k", "h")
-    age(db, timedelta(minutes=4))
+    if of_it == "boot":
+        monkeypatch.setattr(clock, "boot_id", lambda: "another")
+    else:
+        later = clock.seconds() + 240
+        monkeypatch.setattr(clock, "seconds", lambda: later)
     assert keys.claim(SYSTEM, "k", "h") is None
+    with pytest.raises(Conflict):
+        keys.claim(SYSTEM, "k", "h")
+
+
+def test_an_old_answer_gives_way(keys: Idempotency, db: Database) -> None:
+    keys.claim(SYSTEM, "k", "h")
     keys.complete(SYSTEM, "k", 200, "x")
     age(db, timedelta(hours=23))
     assert keys.claim(SYSTEM, "k", "h") == (200, "x")
