@@ -9,11 +9,24 @@ let opener = null, shown = null;
 /** Stored text carries its headings as `## …`; people need not see the signs. */
 const plain = (stored) => stored.replace(/^#{1,6} +/gm, "");
 
-/** `quote` marked inside `passage`, however its white space differs. */
+/** Where `quote` stands in `passage`, however its white space differs; null: nowhere. */
+function find(passage, quote) {
+  const words = quote.trim().split(/\s+/).map((word) => word.replace(/[.*+?^${}()|[\]\\]/g, "\\$&"));
+  return quote.trim() ? new RegExp(words.join("\\s*")).exec(passage) : null;
+}
+
+/** Start and end of `quote` in the document whose text from `start` on is `stored`; the server counts code points. */
+function placeOf(stored, quote, start) {
+  const found = find(stored, quote);
+  if (!found) return null;
+  const before = start + [...stored.slice(0, found.index)].length;
+  return { start: before, end: before + [...found[0]].length };
+}
+
+/** `quote` marked inside `passage`. */
 function marked(stored, said) {
   const [passage, quote] = [plain(stored), plain(said)];
-  const words = quote.trim().split(/\s+/).map((word) => word.replace(/[.*+?^${}()|[\]\\]/g, "\\$&"));
-  const found = quote.trim() ? new RegExp(words.join("\\s*")).exec(passage) : null;
+  const found = find(passage, quote);
   if (!found) return [el("mark", {}, passage)];
   const after = found.index + found[0].length;
   return [passage.slice(0, found.index), el("mark", {}, found[0]), passage.slice(after)];
@@ -46,8 +59,10 @@ export async function openEvidence(source, passage, from) {
   try {
     const found = await call("GET", `/documents/${id}/excerpt?${query}`);
     if (shown !== source) return; // another source was opened meanwhile
-    const passage = el("span", { className: "passage" }, quote ? marked(found.passage, quote) : el("mark", {}, plain(found.passage)));
-    text.replaceChildren(found.before && `…${plain(found.before)}`, passage, found.after && `${plain(found.after)}…`);
+    const middle = el("span", { className: "passage" }, quote ? marked(found.passage, quote) : el("mark", {}, plain(found.passage)));
+    text.replaceChildren(found.before && `…${plain(found.before)}`, middle, found.after && `${plain(found.after)}…`);
+    const exact = placeOf(found.passage, quote, passage.start); // of a long passage, the document marks what was quoted
+    if (exact) open.href = `/documents/${id}?${new URLSearchParams({ revision: found.revision, ...exact })}#passage`;
     const mark = text.querySelector("mark");
     text.scrollTop = Math.max(0, mark.offsetTop - text.offsetTop - text.clientHeight / 3);
   } catch {
