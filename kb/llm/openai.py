@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import time
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -193,9 +194,7 @@ class OpenAIChat:
                     raise Refused(response.status)
                 yield from self._read(response, watch)
         except (httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError) as problem:
-            raise Unavailable(
-                f"The language model does not answer ({problem}).", slug="model-down"
-            ) from problem
+            raise self._down(problem) from problem
 
     def _read(self, response: httpcore.Response, watch: Watch) -> Iterator[str]:
         final = FinalChannel()
@@ -231,6 +230,14 @@ class OpenAIChat:
         if not final.seen:
             raise Unavailable("The language model gave no answer.", slug="model-empty")
 
+    def _down(self, problem: Exception) -> Unavailable:
+        where = self._base.host.decode() + (f":{self._base.port}" if self._base.port else "")
+        why = re.sub(r"^\[Errno -?\d+\] ", "", str(problem)) or type(problem).__name__
+        return Unavailable(
+            f"The language model at {where} (KB_LLM_URL) does not answer: {why}. Is it running?",
+            slug="model-down",
+        )
+
     def _first_model(self, watch: Watch) -> str:
         """The first name of /models. Raises Unavailable naming KB_LLM_MODEL as the way out."""
         try:
@@ -245,9 +252,7 @@ class OpenAIChat:
             if isinstance(name, str) and name:
                 return name
         except (httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError) as problem:
-            raise Unavailable(
-                f"The language model does not answer ({problem}).", slug="model-down"
-            ) from problem
+            raise self._down(problem) from problem
         except (ValueError, LookupError, TypeError, RecursionError) as problem:
             raise Unavailable("The language model server lists no model; set KB_LLM_MODEL.") from problem
         raise Unavailable("The language model server lists no model; set KB_LLM_MODEL.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import threading
 import time
@@ -82,7 +83,10 @@ def test_a_look_tells_a_server_that_answers_loads_hangs_or_is_gone(llm: FakeLLM)
     assert chat.look() == "The model is still loading." and chat.name == ""
     loading.shutdown()
     loading.server_close()
-    assert "does not answer" in chat.look()
+    assert re.fullmatch(
+        r"The language model at 127.0.0.1:\d+ \(KB_LLM_URL\) does not answer: .+\. Is it running\?",
+        chat.look(),
+    )
     assert chat.available()  # looking is no failure
 
     with socket.socket() as silent:
