@@ -43,9 +43,16 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
         # ids and addresses are there to be copied: never cut; the rest gives way, one line a row
         shown.add_column(heading, no_wrap=True, overflow="ignore" if heading in UNCUT else "ellipsis")
     for row in rows:
-        shown.add_row(*("" if cell is None else str(cell).replace("\n", " ") for cell in row))
+        shown.add_row(*(_cell(cell) for cell in row))
     width = None if sys.stdout.isatty() else 400
     Console(width=width, highlight=False, markup=False).print(shown)
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, datetime):
+        aware = value if value.tzinfo else value.replace(tzinfo=UTC)
+        return aware.astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")
+    return "" if value is None else str(value).replace("\n", " ")
 
 
 json_option: Callable[[Any], Any] = click.option("--json", "as_json_", is_flag=True, help="Print JSON.")

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import os
 import socket
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from kb.commands.show import table
 from tests.zygote import Zygote
 
 
@@ -68,3 +70,9 @@ def test_an_faq_file_that_cannot_be_read_is_named(kb: Any, tmp_path: Path, conte
     (tmp_path / "faq.csv").write_bytes(content)
     done = kb("faq", "import", str(tmp_path / "faq.csv"))
     assert done.returncode == 1 and "faq.csv: " in done.stderr and said in done.stderr
+
+
+def test_times_in_tables_are_for_people(capsys: pytest.CaptureFixture[str]) -> None:
+    table(("name", "last used"), [("crm", datetime(2026, 1, 2, 3, 4, 5, 678, UTC)), ("new", None)])
+    said = capsys.readouterr().out
+    assert "2026-01-02 03:04 UTC" in said and "None" not in said
