@@ -63,6 +63,24 @@ def test_meaning_counts_all_the_more_where_words_are_few_or_common() -> None:
     )
 
 
+def test_what_meaning_is_sure_of_is_not_drowned_by_many_that_say_half_the_words() -> None:
+    # chunk 1 says nothing of the question, which nine others half say, none of them near it in meaning
+    among = hits([0.62, *[0.2] * 9, 0.3], [0, *[7.7] * 9, 2.0])
+    assert 1 in mixed(among).ids[:5]
+
+
+def test_a_clear_answer_in_words_stays_first() -> None:
+    found = hits([0.62, 0.3, 0.3, 0.2], [0, 16, 7, 7])
+    assert mixed(found).ids[0] == 2
+    # and where the words say all of it several times over, meaning alone has no say
+    assert mixed(hits([0.54, 0.3, 0.3], [0, 22, 4])).ids == (2, 3, 1)
+
+
+def test_where_the_encoder_sees_only_a_name_in_the_question_the_words_decide() -> None:
+    found = hits([0.75, 0.3], [1, 3.5], covers=0.45)
+    assert mixed(found).ids == lexical_only(found).ids == (2, 1)
+
+
 def test_scores_fall_and_lie_between_0_and_1() -> None:
     ranking = mixed(hits([1.0, 0.4, 0.3], [22, 5, 0]))
     assert list(ranking.scores) == sorted(ranking.scores, reverse=True)
