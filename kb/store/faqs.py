@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from sqlalchemy import ColumnElement, Select, delete, or_, select
 from sqlalchemy.orm import Session
 
-from kb.errors import Broken, Conflict, FieldError, Invalid, NotFound
+from kb.errors import Broken, Busy, Conflict, FieldError, Invalid, NotFound
 from kb.store import audit, meta
 from kb.store.db import Database
 from kb.store.scope import Scope, allowed, need
@@ -20,6 +20,7 @@ from kb.types import FaqEntry, Principal
 
 Embed = Callable[[list[str]], NDArray[np.float32]]
 QUESTION, ANSWER, VARIANTS = 2000, 50_000, 100
+TRIES = 5  # of an update, when others change the same entry meanwhile
 
 
 class Faqs:
@@ -83,32 +84,35 @@ class Faqs:
         language: str | None = None,
         collection: str | None = None,
     ) -> FaqEntry:
-        """Change what is given, keep the rest. Answers from this commit on."""
+        """Change what is given, keep the rest. Answers from this commit on. Busy when others keep changing it."""
         need(principal, "faq:write")
-        with self.db.read() as session:
-            before = _find(session, principal, id, "write")
-        texts, text = _checked(
-            before.question if question is None else question,
-            before.variants if variants is None else variants,
-            before.answer if answer is None else answer,
-        )
-        reworded = texts != [before.question, *before.variants]
-        vectors, encoder = self._vectors(texts) if reworded else (None, "")
-        with self.db.write() as session:
-            _find(session, principal, id, "write")
-            row = session.get_one(FaqRow, id)
-            if collection is not None:
-                scope = allowed(session, principal, collections=(collection,), permission="write")
-                row.collection_id = next(iter(scope.collection_ids))
-            row.question, row.answer, row.updated_at = texts[0], text, now()
-            row.language = row.language if language is None else clean(language)
-            if vectors is not None:
-                session.execute(delete(FaqWordingRow).where(FaqWordingRow.faq_id == id))
-                _word(session, id, texts, vectors, encoder)
-            meta.bump(session, meta.FAQ_VERSION)
-            audit.record(session, principal, "faq.update", id)
-            session.flush()
-            return _find(session, principal, id, "write")
+        for _ in range(TRIES):
+            with self.db.read() as session:
+                before = _find(session, principal, id, "write")
+            texts, text = _checked(
+                before.question if question is None else question,
+                before.variants if variants is None else variants,
+                before.answer if answer is None else answer,
+            )
+            reworded = texts != [before.question, *before.variants]
+            vectors, encoder = self._vectors(texts) if reworded else (None, "")
+            with self.db.write() as session:
+                if _find(session, principal, id, "write") != before:
+                    continue  # somebody changed it while this was embedded: what they changed is to be kept
+                row = session.get_one(FaqRow, id)
+                if collection is not None:
+                    scope = allowed(session, principal, collections=(collection,), permission="write")
+                    row.collection_id = next(iter(scope.collection_ids))
+                row.question, row.answer, row.updated_at = texts[0], text, now()
+                row.language = row.language if language is None else clean(language)
+                if vectors is not None:
+                    session.execute(delete(FaqWordingRow).where(FaqWordingRow.faq_id == id))
+                    _word(session, id, texts, vectors, encoder)
+                meta.bump(session, meta.FAQ_VERSION)
+                audit.record(session, principal, "faq.update", id)
+                session.flush()
+                return _find(session, principal, id, "write")
+        raise Busy("This entry is being changed by others. Look at it again, then change it.", retry_after=1)
 
     def delete(self, principal: Principal, id: str) -> None:
         """Gone from every answer with this commit."""

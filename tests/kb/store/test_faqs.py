@@ -67,6 +67,21 @@ def test_an_update_changes_what_is_given(faqs: Faqs, encoder: FakeEncoder) -> No
     assert changed.updated_at > entry.updated_at
 
 
+def test_two_changes_at_once_are_both_kept(faqs: Faqs, encoder: FakeEncoder) -> None:
+    """While one is embedding its new wording, another changes the answer, and the other way about."""
+    entry = create(faqs)
+
+    def meanwhile(texts: list[str]) -> np.ndarray:
+        faqs._embed = encoder.encode_documents  # once
+        faqs.update(SYSTEM, entry.id, answer="Press twice.", question="How to restart?")
+        return encoder.encode_documents(texts)
+
+    faqs._embed = meanwhile
+    changed = faqs.update(SYSTEM, entry.id, variants=("Reset how?",))
+    assert (changed.question, changed.answer) == ("How to restart?", "Press twice.")
+    assert faqs.wordings()[3] == ["How to restart?", "Reset how?"]
+
+
 def test_moving_to_another_collection_needs_access_to_both(faqs: Faqs, collections: Collections) -> None:
     entry = create(faqs)
     collections.create(SYSTEM, "other", everyone=True)
