@@ -41,10 +41,10 @@ def post(data: Path, path: str, body: dict[str, Any]) -> dict[str, Any]:
 
 
 def stream(data: Path, path: str, body: dict[str, Any]) -> Iterator[tuple[str, Any]]:
-    """(event, data) pairs of a server-sent stream."""
+    """(event, data) pairs of a server-sent stream; one that breaks off just ends."""
     response = _request(data, path, body, "text/event-stream")
     event, lines = "message", list[str]()
-    while raw := response.readline():
+    while raw := _line(response):
         line = raw.decode().rstrip("\r\n")
         if not line:
             if lines:
@@ -54,6 +54,13 @@ def stream(data: Path, path: str, body: dict[str, Any]) -> Iterator[tuple[str, A
             event = line[6:].strip()
         elif line.startswith("data:"):
             lines.append(line[5:].removeprefix(" "))
+
+
+def _line(response: http.client.HTTPResponse) -> bytes:
+    try:
+        return response.readline()
+    except (http.client.HTTPException, OSError):
+        return b""
 
 
 def _request(data: Path, path: str, body: dict[str, Any], accept: str) -> http.client.HTTPResponse:
@@ -91,6 +98,8 @@ def _refused(problem: dict[str, Any], otherwise: str) -> KbError:
 def _json(response: http.client.HTTPResponse) -> Any:
     try:
         return json.loads(response.read())
+    except (http.client.HTTPException, OSError):
+        raise Unavailable("The server broke off before the answer was complete. Ask again.") from None
     except ValueError:
         raise Unavailable(
             "The server's answer is no JSON; is another program listening on its port?"

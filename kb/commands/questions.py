@@ -9,6 +9,7 @@ import click
 
 from kb.commands import door
 from kb.commands.show import as_json, json_option
+from kb.errors import Unavailable
 
 collection_option = click.option(
     "--collection", "-C", "collections", multiple=True, help="Only this collection."
@@ -105,7 +106,10 @@ def _print_events(events: Iterator[tuple[str, Any]]) -> None:
         elif kind == "error":
             raise click.ClickException(data.get("detail", "The server could not answer."))
         elif kind == "done":
-            _print_answer(data, streamed)
+            return _print_answer(data, streamed)
+    if streamed:
+        click.echo()  # what was said ends its line; the reason goes to standard error
+    raise Unavailable("The server broke off before the answer was complete. Ask again.")
 
 
 def _print_answer(answer: dict[str, Any], streamed: str) -> None:

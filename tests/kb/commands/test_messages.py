@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+import threading
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -76,3 +77,30 @@ def test_times_in_tables_are_for_people(capsys: pytest.CaptureFixture[str]) -> N
     table(("name", "last used"), [("crm", datetime(2026, 1, 2, 3, 4, 5, 678, UTC)), ("new", None)])
     said = capsys.readouterr().out
     assert "2026-01-02 03:04 UTC" in said and "None" not in said
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_an_answer_that_breaks_off_is_a_failure(kb: Any, tmp_path: Path, chunked: bool) -> None:
+    """The server dies in the middle of a stream: half an answer must not look like one."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        (tmp_path / "state").mkdir()
+        door = {"url": f"http://127.0.0.1:{server.getsockname()[1]}", "token": "t"}
+        (tmp_path / "state" / "local.json").write_text(json.dumps(door))
+
+        def break_off() -> None:
+            client, _ = server.accept()
+            client.recv(65536)
+            event = b'event: token\ndata: {"text": "Half an"}\n\n'
+            way = b"Transfer-Encoding: chunked" if chunked else b"Connection: close"
+            body = b"%x\r\n%s\r\n" % (len(event), event) if chunked else event
+            client.sendall(
+                b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n%s\r\n\r\n%s" % (way, body)
+            )
+            client.close()
+
+        thread = threading.Thread(target=break_off)
+        thread.start()
+        done = kb("ask", "How long?")
+        thread.join()
+    assert done.returncode == 1 and done.stdout == "Half an\n"
+    assert "broke off before the answer was complete" in done.stderr
