@@ -45,3 +45,15 @@ def test_admins_see_which_collections_nobody_else_reads(world: World) -> None:
 def test_code_words_of_the_problem_pages_are_set_as_code(world: World) -> None:
     page = world.browser("").get("/problems/unauthenticated").get_data(as_text=True)
     assert "<code>Authorization: Bearer kb_…</code>" in page and "`" not in page
+
+
+def test_a_document_without_text_says_where_it_is(world: World) -> None:
+    admin = world.browser("admin")
+    id_ = admin.upload(b"text", "new.txt").get_json()["id"]
+    assert "yet: the document waits to be read." in admin.get(f"/documents/{id_}").get_data(as_text=True)
+    job = world.kb.jobs.claim()
+    assert job is not None
+    assert "yet: the document is being read." in admin.get(f"/documents/{id_}").get_data(as_text=True)
+    world.kb.jobs.fail(job, "It is broken. Send it again.")
+    page = admin.get(f"/documents/{id_}").get_data(as_text=True)
+    assert "It is broken. Send it again." in page and "yet" not in page.split("<main", 1)[1]
