@@ -47,7 +47,7 @@ class Machine:
     processor: str
     cores: int
     features: tuple[str, ...]
-    kernels: str  # what the engine would run with: "vnni" | "avx2" | "plain"
+    kernels: str  # what the engine would run with: "vbmi" | "vnni" | "avx2" | "plain"
     memory_bytes: int
     available_bytes: int
     memory_bandwidth: float

@@ -16,7 +16,7 @@ from __future__ import annotations
 from llvmlite import ir
 
 from kb.llm.local.kernels.activations import CORRECTION, RECORD, SCALE
-from kb.llm.local.kernels.compile import AVX2, VNNI
+from kb.llm.local.kernels.compile import AVX2, VBMI, VNNI, WIDE
 from kb.llm.local.kernels.emit import F32, I8, I16, I32, I64, PTR, VF, VI, Fn, Value
 
 # tokens a tile function takes at once, largest first
@@ -85,7 +85,7 @@ def _exponents(f: Fn, at: Value) -> Value:
 
 def _steps(f: Fn, path: str, exponents: Value) -> Value:
     """What `_scaled` takes: the power of two, or with AVX-512 its exponent."""
-    if path == VNNI:
+    if path in WIDE:
         return f.b.fsub(f.b.sitofp(exponents, VF), f.vf(127.0))
     return f.b.bitcast(f.b.shl(exponents, f.vi(23)), VF)
 
@@ -93,7 +93,7 @@ def _steps(f: Fn, path: str, exponents: Value) -> Value:
 def _scaled(f: Fn, path: str, whole: Value, steps: Value) -> Value:
     """Integers times powers of two, exactly. AVX-512 scales by an exponent where its multipliers are not needed."""
     value = f.b.sitofp(whole, VF)
-    if path == VNNI:
+    if path in WIDE:
         every, current = ir.Constant(I16, -1), ir.Constant(I32, 4)  # all lanes, the rounding in force
         return f.call("llvm.x86.avx512.mask.scalef.ps.512", VF, value, steps, f.vf(0.0), every, current)
     return f.b.fmul(value, steps)
@@ -103,14 +103,14 @@ def _integers(f: Fn, layout: str, path: str, at: Value, records: list[Value]) ->
     """Sums over a block of weight x activation, exact int32: [tokens][halves of 16 rows]."""
     b = f.b
     corrections = [f.splat(f.load(I32, record, CORRECTION, align=4)) for record in records]
-    sums: list[list[Value]] = [[each if path == VNNI else f.vi(0, _PAIRS)] * 2 for each in corrections]
+    sums: list[list[Value]] = [[each if path in WIDE else f.vi(0, _PAIRS)] * 2 for each in corrections]
     for four in range(8):
         halves = _weights(f, layout, path, at, four)
         for token, record in enumerate(records):
             values = b.bitcast(f.splat(f.load(I32, record, 4 * four, align=4)), _BYTES)
             for half in range(2):
                 sums[token][half] = _dot(f, path, sums[token][half], halves[half], values)
-    if path == VNNI:
+    if path in WIDE:
         return sums
     even, odd = list(range(0, 32, 2)), list(range(1, 32, 2))
     return [
@@ -124,6 +124,12 @@ def _weights(f: Fn, layout: str, path: str, at: Value, four: int) -> list[Value]
     if layout == "int8":
         return [f.load(_BYTES, at, 128 * four + 64 * half, align=64) for half in range(2)]
     both = f.load(_BYTES, at, 64 * four, align=64)
+    if (
+        path == VBMI
+    ):  # looks at six bits of a byte: with the table four times over, the upper two of them are free
+        words = ir.VectorType(I16, 32)
+        high = f.b.bitcast(f.b.lshr(f.b.bitcast(both, words), f.vi(4, words)), _BYTES)
+        return [_lookup(f, path, both), _lookup(f, path, high)]
     low = f.b.and_(both, f.vi(15, _BYTES))
     high = f.b.lshr(both, f.vi(4, _BYTES))
     return [_lookup(f, path, low), _lookup(f, path, high)]
@@ -132,6 +138,8 @@ def _weights(f: Fn, layout: str, path: str, at: Value, four: int) -> list[Value]
 def _lookup(f: Fn, path: str, codes: Value) -> Value:
     """fp4 codes to twice their value + 128."""
     values = [128 + sign * value for sign in (1, -1) for value in (0, 1, 2, 3, 4, 6, 8, 12)]
+    if path == VBMI:
+        return f.call("llvm.x86.avx512.permvar.qi.512", _BYTES, ir.Constant(_BYTES, values * 4), codes)
     if path == VNNI:
         return f.call("llvm.x86.avx512.pshuf.b.512", _BYTES, ir.Constant(_BYTES, values * 4), codes)
     b = f.b
@@ -153,7 +161,7 @@ def _lookup(f: Fn, path: str, codes: Value) -> Value:
 def _dot(f: Fn, path: str, total: Value, weights: Value, values: Value) -> Value:
     """total + sums of unsigned weight x signed value: of each four bytes, on the plain path of each two."""
     b = f.b
-    if path == VNNI:
+    if path in WIDE:
         return f.call("llvm.x86.avx512.vpdpbusd.512", VI, total, weights, values)
     wide, words = ir.VectorType(I16, 64), ir.VectorType(I32, 64)
     product = b.mul(b.sext(b.zext(weights, wide), words), b.sext(b.sext(values, wide), words))
