@@ -9,7 +9,7 @@ from kb.errors import Forbidden, NotFound
 from kb.index import Hits, Index
 from kb.ports import Encoder
 from kb.retrieval import fuse, passages
-from kb.retrieval.signals import signals
+from kb.retrieval.signals import Signals
 from kb.store import Database, allowed
 from kb.store.chunks import Chunks
 from kb.types import Audience, Filters, Passage, Principal, Retrieved
@@ -61,7 +61,7 @@ class Retriever:
                 "load": (ended - searched) * 1e3,
                 "total": (ended - started) * 1e3,
             },
-            signals=signals(hits, found),
+            signals=Signals(hits, found),
         )
 
     def passage(self, principal: Principal, chunk_id: int) -> Passage:

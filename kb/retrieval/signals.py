@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 
 import numpy as np
 
@@ -10,28 +11,51 @@ from kb.index import Hits, distinct_terms
 from kb.types import Passage
 
 
-def signals(hits: Hits, passages: Sequence[Passage]) -> dict[str, float]:
-    """All between 0 and 1; an empty result gives zeros.
+class Signals(Mapping[str, float]):
+    """All between 0 and 1; an empty result gives zeros. Computed when first read: only answering needs them.
 
     cosine: of the nearest chunk. margin: how far it stands above the tenth. covers: share of the question
     in scripts the encoder knows. said, said_all: share (by idf) of the question's terms in the best passage,
     in the first three. agree: whether both legs put the same chunk first. lexical: BM25 of the best chunk
     as a share of what a chunk holding every term once would score, about.
     """
-    found = {"cosine": 0.0, "margin": 0.0, "covers": hits.covers, "said": 0.0, "said_all": 0.0, "agree": 0.0}
-    found["lexical"] = 0.0
-    if not len(hits.ids) or not passages:
+
+    def __init__(self, hits: Hits, passages: Sequence[Passage]) -> None:
+        self._hits, self._passages = hits, passages
+
+    def __getitem__(self, name: str) -> float:
+        return self._values[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    @cached_property
+    def _values(self) -> dict[str, float]:
+        hits, passages = self._hits, self._passages
+        found = {
+            "cosine": 0.0,
+            "margin": 0.0,
+            "covers": hits.covers,
+            "said": 0.0,
+            "said_all": 0.0,
+            "agree": 0.0,
+            "lexical": 0.0,
+        }
+        if not len(hits.ids) or not passages:
+            return found
+        cosines = np.sort(hits.dense[hits.dense_rank > 0])[::-1]
+        if len(cosines):
+            found["cosine"] = max(0.0, float(cosines[0]))
+            found["margin"] = float(cosines[0] - cosines[min(9, len(cosines) - 1)])
+        found["said"], found["said_all"] = coverage(hits, passages[:3])
+        found["agree"] = float(np.any((hits.dense_rank == 1) & (hits.lexical_rank == 1)))
+        total = sum(hits.weights.values())
+        if total:
+            found["lexical"] = min(1.0, float(hits.lexical.max()) / (1.5 * total))
         return found
-    cosines = np.sort(hits.dense[hits.dense_rank > 0])[::-1]
-    if len(cosines):
-        found["cosine"] = max(0.0, float(cosines[0]))
-        found["margin"] = float(cosines[0] - cosines[min(9, len(cosines) - 1)])
-    found["said"], found["said_all"] = coverage(hits, passages[:3])
-    found["agree"] = float(np.any((hits.dense_rank == 1) & (hits.lexical_rank == 1)))
-    total = sum(hits.weights.values())
-    if total:
-        found["lexical"] = min(1.0, float(hits.lexical.max()) / (1.5 * total))
-    return found
 
 
 def coverage(hits: Hits, passages: Sequence[Passage]) -> tuple[float, float]:

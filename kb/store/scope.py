@@ -12,9 +12,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from types import MappingProxyType
 
-from sqlalchemy import Select, and_, or_, select
+from sqlalchemy import BindParameter, Select, and_, bindparam, or_, select
 from sqlalchemy.orm import Session
 
 from kb.errors import Forbidden, NotFound
@@ -35,6 +36,8 @@ class Scope:
     def __bool__(self) -> bool:
         return bool(self.collection_ids)
 
+
+_collection = CollectionRow.__table__.c
 
 EMPTY = Scope(frozenset(), MappingProxyType({}))
 SYSTEM = Principal("system", "kb", "kb", role="admin", scopes=frozenset({"admin"}))
@@ -62,16 +65,17 @@ def allowed(
     is unknown or not allowed is NotFound, one and the same. permission: 'read' or 'write'; a name that
     may be read, and was asked for writing, is Forbidden. audience: 'public' leaves only public collections.
     """
-    query = select(CollectionRow.id, CollectionRow.name)
-    if not _sees_all(principal):
-        if principal.kind != "user":
-            return _asked({}, collections)
-        query = query.where(CollectionRow.id.in_(_granted(principal.id, permission)))
-    if principal.collections is not None:
-        query = query.where(CollectionRow.name.in_(principal.collections))
-    if audience == "public":
-        query = query.where(CollectionRow.audience == "public")
-    found = {row.id: row.name for row in session.execute(query)}
+    granted = not _sees_all(principal)
+    if granted and principal.kind != "user":
+        return _asked({}, collections)
+    confined = principal.collections is not None
+    statement = _statement(granted, permission == "write", confined, audience == "public")
+    values: dict[str, object] = {}
+    if granted:
+        values["user"] = principal.id
+    if confined:
+        values["confined"] = list(principal.collections or ())
+    found = {row[0]: row[1] for row in session.connection().execute(statement, values)}
     if permission == "write" and set(collections or ()) - set(found.values()):
         readable = allowed(session, principal, collections=collections, audience=audience)
         raise read_only(*sorted(set(readable.names.values()) - set(found.values()))[:1])
@@ -85,20 +89,34 @@ def read_only(collection: str) -> Forbidden:
     )
 
 
+@lru_cache(maxsize=16)
+def _statement(granted: bool, write: bool, confined: bool, public: bool) -> Select[int, str]:
+    """Built once for each kind of question: building it costs more than asking, and every search asks."""
+    query = select(_collection.id, _collection.name)
+    if granted:
+        query = query.where(_collection.id.in_(_granted(write)))
+    if confined:
+        query = query.where(_collection.name.in_(bindparam("confined", expanding=True)))
+    if public:
+        query = query.where(_collection.audience == "public")
+    return query
+
+
 def _sees_all(principal: Principal) -> bool:
     # an API key's confinement is its `collections`, applied by the caller
     return principal.kind in ("system", "key") or (principal.kind == "user" and principal.role == "admin")
 
 
-def _granted(user_id: str, permission: str) -> Select[int]:
-    groups = select(MembershipRow.group_id).where(MembershipRow.user_id == user_id)
-    permissions = ("write",) if permission == "write" else ("read", "write")
-    return select(GrantRow.collection_id).where(
-        GrantRow.permission.in_(permissions),
+def _granted(write: bool) -> Select[int]:
+    grant, membership = GrantRow.__table__.c, MembershipRow.__table__.c
+    user: BindParameter[str] = bindparam("user")
+    groups = select(membership.group_id).where(membership.user_id == user)
+    return select(grant.collection_id).where(
+        grant.permission.in_(("write",) if write else ("read", "write")),
         or_(
-            GrantRow.subject_kind == "everyone",
-            and_(GrantRow.subject_kind == "user", GrantRow.subject_id == user_id),
-            and_(GrantRow.subject_kind == "group", GrantRow.subject_id.in_(groups)),
+            grant.subject_kind == "everyone",
+            and_(grant.subject_kind == "user", grant.subject_id == user),
+            and_(grant.subject_kind == "group", grant.subject_id.in_(groups)),
         ),
     )
 

@@ -68,8 +68,11 @@ def test_saved_without_the_dead_and_read_again(
         Vectors.read(tmp_path / "v.faiss", 64, 3000)
 
 
-def test_blocks_share_a_scan_and_keep_their_rows(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("kb.index.vectors.BLOCK", 64)
+@pytest.mark.parametrize("few", [0, 200])  # hidden rows passed over, or found in excess and thrown away
+def test_blocks_share_a_scan_and_keep_their_rows(few: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    for room in ("blocks", "vectors"):
+        monkeypatch.setattr(f"kb.index.{room}.SIZE", 64)
+    monkeypatch.setattr("kb.index.blocks.FEW", few)
     vectors, data = Vectors(64), unit(1000, seed=3)
     for start in range(0, 1000, 37):  # blocks begin and end inside what is added
         vectors.add(data[start : start + 37])
@@ -82,3 +85,21 @@ def test_blocks_share_a_scan_and_keep_their_rows(monkeypatch: pytest.MonkeyPatch
             assert allowed[rows].all()
             assert np.allclose(scores, np.sort(exact)[::-1][:10], atol=1e-3)
             assert np.allclose(scores, (data @ question)[rows], atol=1e-3)
+
+
+def test_full_blocks_find_what_scanning_every_number_finds(monkeypatch: pytest.MonkeyPatch) -> None:
+    for room in ("blocks", "vectors"):
+        monkeypatch.setattr(f"kb.index.{room}.SIZE", 2048)
+    vectors, data = Vectors(384), unit(4096 + 100, dim=384, seed=5)
+    vectors.add(data)
+    assert [block._nibbles is not None for block in vectors._blocks] == [True, True, False]
+    seen = np.ones(len(data), bool)
+    for hidden in (0, 50, 1500):
+        for question in unit(20, dim=384, seed=6 + hidden):
+            seen[:hidden] = False
+            rows, scores = vectors.search(question, seen, 10)
+            exact = np.where(seen, data @ question, -1)
+            assert rows.tolist() == np.argsort(-exact)[:10].tolist() or np.allclose(
+                scores, np.sort(exact)[::-1][:10], atol=1e-3
+            )
+            assert seen[rows].all()
