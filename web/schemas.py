@@ -237,7 +237,7 @@ class FeedbackIn(Strict):
 
     rating: Literal["up", "down"]
     reason: Short | None = Field(
-        None, description="For example: wrong, incomplete, outdated, not_what_i_asked."
+        None, description="For example: wrong, incomplete, outdated, off_topic."
     )
     comment: Annotated[Text, Field(max_length=4000)] | None = None
 

@@ -45,6 +45,7 @@ APP_ONLY = {
     "create_key": "admin",
     "revoke_key": "admin",
     "unanswered": "faq:write",
+    "feedback": "faq:write",
     "list_grants": "admin",
     "set_grant": "admin",
     "list_groups": "admin",
@@ -65,6 +66,7 @@ PAGES = {
     "admin.keys": "admin",
     "admin.access": "admin",
     "admin.unanswered": "faq:write",
+    "admin.feedback": "faq:write",
 }
 OPEN = {
     "static",

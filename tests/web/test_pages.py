@@ -57,3 +57,15 @@ def test_a_document_without_text_says_where_it_is(world: World) -> None:
     world.kb.jobs.fail(job, "It is broken. Send it again.")
     page = admin.get(f"/documents/{id_}").get_data(as_text=True)
     assert "It is broken. Send it again." in page and "yet" not in page.split("<main", 1)[1]
+
+
+def test_curators_see_what_people_thought_of_their_answers(world: World) -> None:
+    reader, curator = world.browser("reader"), world.browser("curator")
+    answer = reader.ask("holiday").get_json()
+    said = {"rating": "down", "reason": "outdated", "comment": "It is 30 days now."}
+    assert reader.post(f"/app/answers/{answer['id']}/feedback", json=said).status_code == 204
+    (row,) = curator.get("/app/feedback").get_json()["data"]
+    assert {**said, "question": "holiday", "answer_id": answer["id"]}.items() <= row.items()
+    assert 'id="feedback"' in curator.get("/admin/feedback").get_data(as_text=True)
+    assert reader.get("/app/feedback").status_code == 403
+    assert reader.get("/admin/feedback").status_code == 404

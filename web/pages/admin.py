@@ -29,6 +29,7 @@ PAGES = (
     ("/admin/access", "admin.access", "admin", "admin_access.html"),
     ("/admin/keys", "admin.keys", "admin", "admin_keys.html"),
     ("/admin/unanswered", "admin.unanswered", "faq:write", "admin_unanswered.html"),
+    ("/admin/feedback", "admin.feedback", "faq:write", "admin_feedback.html"),
 )
 
 
@@ -165,6 +166,24 @@ def unanswered(kb: Kb, principal: Principal, *, query: Paging) -> Response:
     rows, following = kb.conversations.unanswered(principal, query.cursor, query.limit)
     data = [
         {"id": row.id, "question": row.question, "tier": row.tier, "created_at": iso(row.created_at)}
+        for row in rows
+    ]
+    return reply({"data": data, "next": following})
+
+
+@_call("GET", "/feedback", "faq:write", query=Paging)
+def feedback(kb: Kb, principal: Principal, *, query: Paging) -> Response:
+    """What people thought of their answers."""
+    rows, following = kb.conversations.feedbacks(principal, query.cursor, query.limit)
+    data = [
+        {
+            "answer_id": row.answer_id,
+            "question": row.question,
+            "rating": row.rating,
+            "reason": row.reason,
+            "comment": row.comment,
+            "created_at": iso(row.created_at),
+        }
         for row in rows
     ]
     return reply({"data": data, "next": following})

@@ -1,4 +1,5 @@
 // The administration pages; each part runs on the page that has its elements.
+import { REASONS } from "/static/js/reasons.js";
 import { call, day, el, icon, toast, withQuery } from "/static/js/ui.js";
 
 const $ = (id) => document.getElementById(id);
@@ -64,19 +65,28 @@ async function keys() {
   if (!found.data.length) $("keys").tBodies[0].append(el("tr", {}, el("td", { colSpan: 5, className: "hint" }, "No keys yet.")));
 }
 
-// unanswered
+// unanswered questions, and feedback
 
 let next = null;
-async function unanswered(more = false) {
-  const found = await attempt(() => call("GET", withQuery("/unanswered", { cursor: more ? next : null })));
+const asked = (question) => el("td", {}, el("span", { className: "clip", title: question }, question));
+const when = (iso) => el("td", { className: "when" }, day(iso));
+const answerIt = (question) => el("td", {}, el("a", { className: "button", href: `/faq?question=${encodeURIComponent(question)}` }, icon("plus"), "FAQ entry"));
+
+async function page(id, rowOf, nothing, more) {
+  const found = await attempt(() => call("GET", withQuery(`/${id}`, { cursor: more ? next : null })));
   if (!found) return;
-  const body = $("unanswered").tBodies[0];
-  body.append(...found.data.map((row) => el("tr", {}, el("td", {}, el("span", { className: "clip", title: row.question }, row.question)), el("td", { className: "when" }, day(row.created_at)),
-    el("td", {}, el("a", { className: "button", href: `/faq?question=${encodeURIComponent(row.question)}` }, icon("plus"), "FAQ entry")))));
-  if (!body.children.length) body.append(el("tr", {}, el("td", { colSpan: 3, className: "hint" }, "Every question so far found an answer.")));
+  const body = $(id).tBodies[0];
+  body.append(...found.data.map(rowOf));
+  if (!body.children.length) body.append(el("tr", {}, el("td", { colSpan: 5, className: "hint" }, nothing)));
   next = found.next;
   $("more").hidden = !next;
 }
+
+const unanswered = (more = false) => page("unanswered", (row) => el("tr", {}, asked(row.question), when(row.created_at), answerIt(row.question)), "Every question so far found an answer.", more);
+
+const feedback = (more = false) => page("feedback", (row) => el("tr", {}, asked(row.question),
+  el("td", { "data-label": "It helped" }, el("span", { className: `tag ${row.rating === "up" ? "good" : "bad"}` }, row.rating === "up" ? "yes" : "no")),
+  el("td", {}, el("span", { className: "clip" }, [REASONS[row.reason] || row.reason, row.comment].filter(Boolean).join(": "))), when(row.created_at), answerIt(row.question)), "Nobody has rated an answer yet.", more);
 
 if ($("status")) status();
 if ($("users")) {
@@ -105,7 +115,8 @@ if ($("keys")) {
     });
   });
 }
-if ($("unanswered")) {
-  unanswered();
-  $("more").addEventListener("click", () => unanswered(true));
+for (const [id, show] of [["unanswered", unanswered], ["feedback", feedback]]) {
+  if (!$(id)) continue;
+  show();
+  $("more").addEventListener("click", () => show(true));
 }

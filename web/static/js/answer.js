@@ -1,5 +1,6 @@
 // One answer on the page: while it is made, when it is done, and what a reader can do with it.
 import { openEvidence } from "/static/js/evidence.js";
+import { REASONS } from "/static/js/reasons.js";
 import { call, el, icon, toast } from "/static/js/ui.js";
 
 const TIERS = {
@@ -9,7 +10,6 @@ const TIERS = {
   none: ["search", "No answer found", "warn", "The documents you may read hold no answer to this."],
 };
 const WITHHELD = ["warn", "Not shown any more", "warn", "A document it was made from was removed, or is not yours to read now."];
-const REASONS = { wrong: "It is wrong", incomplete: "Something is missing", outdated: "It is out of date", off_topic: "Not what I asked" };
 
 export class AnswerView {
   constructor() {

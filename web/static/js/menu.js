@@ -1,4 +1,4 @@
-// The menu on phones: one button opens and closes the drawer; Escape and a choice close it.
+// The menu on phones: one button opens and closes the drawer; Escape and a choice close it. Tabs: the present one is in sight.
 const button = document.getElementById("menu");
 const drawer = document.getElementById("drawer");
 
@@ -21,3 +21,6 @@ if (button && drawer) {
     if (isOpen() && !drawer.contains(event.target) && !button.contains(event.target)) show(false);
   });
 }
+
+// Where the tabs do not fit, the page's own is in sight.
+document.querySelector(".tabs [aria-current]")?.scrollIntoView({ block: "nearest", inline: "nearest" });
