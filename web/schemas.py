@@ -236,9 +236,7 @@ class FeedbackIn(Strict):
     """What a reader thought of an answer."""
 
     rating: Literal["up", "down"]
-    reason: Short | None = Field(
-        None, description="For example: wrong, incomplete, outdated, off_topic."
-    )
+    reason: Short | None = Field(None, description="For example: wrong, incomplete, outdated, off_topic.")
     comment: Annotated[Text, Field(max_length=4000)] | None = None
 
 
