@@ -20,6 +20,8 @@ from typing import Any
 import psutil
 import pytest
 
+from tests.zygote import Zygote
+
 from . import inhouse
 
 CHROMIUM = Path("/usr/bin/chromium")
@@ -35,7 +37,8 @@ pytestmark = [
 class House:
     """A running `kb up` with a state directory of its own, without Tika."""
 
-    def __init__(self, state: Path) -> None:
+    def __init__(self, state: Path, zygote: Zygote) -> None:
+        self.zygote = zygote
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
@@ -48,19 +51,13 @@ class House:
             "KB_MODEL_RAM": "200MB",
             "KB_MODEL_KV_RAM": "100MB",
             "KB_LLM_TEMPERATURE": "0",  # the same words every time
+            "KB_LLM_MAX_NEW_TOKENS": "100",  # five times the answer that it knows; garbage knows no end
             "PYTHONUNBUFFERED": "1",
         }
         self.key = ""
 
     def kb(self, *arguments: str) -> str:
-        done = subprocess.run(
-            [sys.executable, "-m", "kb.cli", *arguments],
-            env=self.environment,
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
+        done = self.zygote.run(*arguments, env=self.environment)
         assert done.returncode == 0, done.stderr
         return done.stdout
 
@@ -121,9 +118,9 @@ def until(what: Callable[[], Any], seconds: float = 90.0) -> Any:
         time.sleep(0.1)
 
 
-def up(state: Path, *, writing: bool) -> House:
+def up(state: Path, zygote: Zygote, *, writing: bool) -> House:
     """Pack a model into the state directory, start, load the handbook, wait for the model."""
-    house = House(state)
+    house = House(state, zygote)
     source = inhouse.folder(state.parent / "in-house", writing=writing)
     house.kb("model", "pack", str(source))
     house.start()
@@ -140,8 +137,8 @@ def up(state: Path, *, writing: bool) -> House:
 
 
 @pytest.fixture(scope="module")
-def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    made = up(tmp_path_factory.mktemp("house") / "state", writing=True)
+def house(tmp_path_factory: pytest.TempPathFactory, zygote: Zygote) -> Iterator[House]:
+    made = up(tmp_path_factory.mktemp("house") / "state", zygote, writing=True)
     yield made
     made.stop()
 
@@ -204,13 +201,15 @@ def test_a_model_that_is_killed_costs_its_wording_only_and_comes_back(house: Hou
     assert answer["tier"] in ("extractive", "generated")  # the supervisor may have been quicker
     assert house.get("/readyz") == {"status": "ready"}
     until(lambda: house.model().pid != before.pid)
+    # its new log; asked earlier, it would be given a rest
+    until(lambda: "is ready" in (house.state / "logs/model.log").read_text())
     until(lambda: house.ask(ASK)[-1][1]["tier"] == "generated")
 
 
-def test_the_model_dies_with_the_supervisor(tmp_path: Path) -> None:
+def test_the_model_dies_with_the_supervisor(tmp_path: Path, zygote: Zygote) -> None:
     state = tmp_path / "state"
     (state / "models").mkdir(parents=True)
-    house = House(state)
+    house = House(state, zygote)
     inhouse.packed(state / "models/tiny.kbm", writing=False)
     house.start()
     try:
@@ -223,8 +222,8 @@ def test_the_model_dies_with_the_supervisor(tmp_path: Path) -> None:
         house.stop()
 
 
-def test_a_model_that_talks_nonsense_is_never_shown(tmp_path: Path) -> None:
-    house = up(tmp_path / "state", writing=False)
+def test_a_model_that_talks_nonsense_is_never_shown(tmp_path: Path, zygote: Zygote) -> None:
+    house = up(tmp_path / "state", zygote, writing=False)
     try:
         events = house.ask(ASK)
         kinds = [kind for kind, _ in events if kind != "status"]
