@@ -37,7 +37,13 @@ def normalise(text: str, shown: Sequence[Passage]) -> str:
             numbers += ends
         return "".join(f"[{n}]" for n in dict.fromkeys(numbers) if n in known)
 
-    return _GAP.sub("", re.sub(r"[ \t]{2,}", " ", _MARK.sub(plain, text))).strip()
+    def once(said: str) -> str:
+        return _GAP.sub("", re.sub(r"[ \t]{2,}", " ", _MARK.sub(plain, said))).strip()
+
+    # taking a mark out may leave another one: "[[9]3]"
+    while (cleaned := once(text)) != text:
+        text = cleaned
+    return text
 
 
 def marked(text: str) -> tuple[int, ...]:
