@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from kb.settings import Settings
 BATCH = 8
 ROUND = 16  # lengths are padded to multiples of this: few shapes, so few compiled kernels in memory
 KERNEL_CACHE = 256  # shapes whose kernels stay in memory
+KEPT = 64  # questions whose vectors stay in memory
 
 
 def open_encoder(settings: Settings) -> OpenVinoEncoder:
@@ -55,6 +57,7 @@ class OpenVinoEncoder:
         self._precision = self._choose(precision)
         self._lock_question, self._lock_documents = threading.Lock(), threading.Lock()
         self._question: Any = None
+        self._vector = lru_cache(maxsize=KEPT)(self._encode_question)
         self._documents: Any = None
 
     def encode_documents(self, texts: Sequence[str]) -> NDArray[np.float32]:
@@ -71,13 +74,18 @@ class OpenVinoEncoder:
         return _unit(out)
 
     def encode_question(self, text: str) -> NDArray[np.float32]:
-        """[dim], unit length."""
+        """[dim], unit length, read-only. The last few are kept: answering asks for one vector three times."""
+        return self._vector(text)
+
+    def _encode_question(self, text: str) -> NDArray[np.float32]:
         ids, mask = _padded([self._cut.encode(text)])
         with self._lock_question:
             request = self._question = self._question or self._question_request()
             request.infer({"input_ids": ids, "attention_mask": mask})
             vector = _unit(np.array(request.get_output_tensor(0).data, dtype=np.float32))
-        return np.ascontiguousarray(vector[0])
+        found = np.ascontiguousarray(vector[0])
+        found.flags.writeable = False
+        return found
 
     def token_spans(self, text: str) -> list[tuple[int, int]]:
         """Character spans of the text's tokens, specials left out, nothing truncated."""
@@ -100,7 +108,8 @@ class OpenVinoEncoder:
         hints: dict[str, str | int] = {
             "PERFORMANCE_HINT": "LATENCY",
             "NUM_STREAMS": 1,
-            "INFERENCE_NUM_THREADS": min(self._threads, 4),
+            # a question is some 16 tokens: a second thread gains nothing, and the other core searches words
+            "INFERENCE_NUM_THREADS": 1,
         }
         int8 = self._precision == "int8"
         return self._compile(int8, "f32" if int8 else self._floats, **hints).create_infer_request()

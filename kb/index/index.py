@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,6 +48,14 @@ class Hits:
 
 
 @dataclass(frozen=True)
+class Asked:
+    """A question whose vector is being computed on another core: (vector [dim], milliseconds it took)."""
+
+    text: str
+    vector: Future[tuple[NDArray[np.float32], float]]
+
+
+@dataclass(frozen=True)
 class IndexCheck:
     """What `kb doctor` reports: each number must be 0."""
 
@@ -81,11 +89,15 @@ class Index:
         self._state: State | None = None
         self._work: snapshots.Workplace | None = None
         self._saving: threading.Thread | None = None
-        self._beside = ThreadPoolExecutor(4, "kb-words")
+        self._beside = ThreadPoolExecutor(4, "kb-question")
+
+    def ask(self, question: str) -> Asked:
+        """Start on the one part of a search that needs no permission, while the caller finds out what is allowed."""
+        return Asked(question, self._beside.submit(self._encode, question))
 
     def search(
         self,
-        question: str,
+        question: str | Asked,
         collection_ids: frozenset[int],
         filters: Filters | None = None,
         k: int = 50,
@@ -96,21 +108,22 @@ class Index:
 
         head: the newest log number, where the caller has just read it.
         """
+        asked = self.ask(question) if isinstance(question, str) else question
         started = time.perf_counter()
         state = self.refresh(head)
         allowed = Allowed(collection_ids, filters or Filters())
         refreshed = time.perf_counter()
-        words = terms(question)
         # words need no vector: they are searched while the question is encoded
-        by_word = self._beside.submit(state.lexical.search, words, allowed, k)
-        vector = self._encoder.encode_question(question)
+        words = terms(asked.text)
+        word_ids, scores = state.lexical.search(words, allowed, k)
+        by_word = time.perf_counter()
+        vector, encoding = asked.vector.result()
         encoded = time.perf_counter()
         with self._lock:
             mask = state.mask(allowed)
             near, _ = state.vectors.search(vector, mask, k)
             near_ids = state.rows.ids[near]
         searched = time.perf_counter()
-        word_ids, scores = by_word.result()
         # each leg also scores what only the other found, so that they can be mixed
         rest = np.setdiff1d(near_ids, word_ids)
         rest_ids, rest_scores = state.lexical.search(words, allowed, len(rest), among=rest.tolist())
@@ -130,12 +143,12 @@ class Index:
             dense_rank=_ranks(ids, near_ids),
             lexical_rank=_ranks(ids, word_ids),
             weights=state.lexical.weights(words),
-            covers=self._encoder.covers(question),
+            covers=self._encoder.covers(asked.text),
             timings_ms={
                 "refresh": (refreshed - started) * 1e3,
-                "encode": (encoded - refreshed) * 1e3,
+                "encode": encoding,  # beside the words and whatever the caller did since ask()
                 "dense": (searched - encoded) * 1e3,
-                "lexical": (ended - searched) * 1e3,
+                "lexical": (by_word - refreshed + ended - searched) * 1e3,
             },
         )
 
@@ -228,6 +241,11 @@ class Index:
             if self._work is not None:
                 self._work.close()
                 self._work = None
+
+    def _encode(self, question: str) -> tuple[NDArray[np.float32], float]:
+        started = time.perf_counter()
+        vector = self._encoder.encode_question(question)
+        return vector, (time.perf_counter() - started) * 1e3
 
     def _open(self) -> State:
         work, dim = self._workplace(), self._encoder.dim
