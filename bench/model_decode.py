@@ -33,7 +33,7 @@ import numpy as np  # noqa: E402
 from read_ceiling import ReadCeiling  # noqa: E402
 
 THREADS = 2
-CONTEXT = 512  # tokens before decode starts
+CONTEXT = 512  # tokens before decode starts, unless --context says otherwise
 STEPS = 12  # tokens of one decode turn
 
 
@@ -58,7 +58,7 @@ class Ours:
         from kb.llm.local.types import PAGE
 
         self.config = model_random.config(layers)
-        self._per_user = -(-max(longest, CONTEXT + 64) // PAGE)
+        self._per_user = -(-(longest + 64) // PAGE)
         self.weights = Counting(model_random.weights(self.config, layout, router))
         pages = self._per_user * users
         every = self.config.num_experts  # as a server does that has all in memory
@@ -91,7 +91,15 @@ class Ours:
 
 
 def serve(
-    pipe: Connection, name: str, layers: int, layout: str, path: str, users: int, longest: int, router: str
+    pipe: Connection,
+    name: str,
+    layers: int,
+    layout: str,
+    path: str,
+    users: int,
+    longest: int,
+    context: int,
+    router: str,
 ) -> None:
     """A child process: build the engine, then time what it is told to."""
     engine: Any
@@ -100,14 +108,14 @@ def serve(
     else:
         from peer_llamacpp import LlamaCpp
 
-        engine = LlamaCpp(Path(path), THREADS, users, max(longest, CONTEXT + 64) + 512)
+        engine = LlamaCpp(Path(path), THREADS, users, longest + 64 + 512)
     random = np.random.default_rng(0)
     pipe.send("ready")
     while (job := pipe.recv()) is not None:
         kind, number = job
         if kind == "fill":
             engine.clear()
-            for start in range(0, CONTEXT, 64):
+            for start in range(0, context, 64):
                 engine.forward(random.integers(0, 200000, 64 * number), number, start)
             pipe.send(0.0)
         elif kind == "decode":
@@ -116,9 +124,9 @@ def serve(
                 engine.weights.asked = 0
             for step in range(STEPS):
                 begun = time.perf_counter()
-                engine.forward(random.integers(0, 200000, number), number, CONTEXT + step)
+                engine.forward(random.integers(0, 200000, number), number, context + step)
                 times.append(time.perf_counter() - begun)
-            engine.cut(number, CONTEXT)
+            engine.cut(number, context)
             pipe.send(median(times[2:]))
         elif kind == "experts":  # of a layer, different ones, in the last decode turn
             pipe.send(engine.weights.asked / (STEPS * layers))
@@ -168,13 +176,14 @@ def main() -> None:
     parser.add_argument("--users", type=int, nargs="*", default=[1, 4, 8])
     parser.add_argument("--prefill", type=int, nargs="*", default=[512])
     parser.add_argument("--prefill-pairs", type=int, default=2)
+    parser.add_argument("--context", type=int, default=CONTEXT, help="tokens before decode starts")
     parser.add_argument("--apart", action="store_true", help="one engine after the other: less memory")
     parser.add_argument("--alone", action="store_true", help="ours only")
     parser.add_argument("--router", choices=("uniform", "skewed"), default="uniform", help="of ours")
     parser.add_argument("--folder", default=None, help="where the GGUF is written (deleted at the end)")
     options = parser.parse_args()
     works = [("decode", users) for users in options.users] + [("prefill", n) for n in options.prefill]
-    most, longest = max([*options.users, 1]), max([*options.prefill, CONTEXT])
+    most, longest = max([*options.users, 1]), max([*options.prefill, options.context])
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
         path = os.path.join(folder, "random.gguf")
         names = ["ours"] if options.alone else ["ours", "llama.cpp"]
@@ -186,7 +195,7 @@ def main() -> None:
                 model_random.config(options.layers),
                 "mxfp4" if options.layout == "mxfp4" else "q8_0",
             )
-        job = (options.layers, options.layout, path, most, longest, options.router)
+        job = (options.layers, options.layout, path, most, longest, options.context, options.router)
         results: dict[tuple[str, str, int], list[float]] = {}
         ceilings: list[float] = []
         for group in [[name] for name in names] if options.apart else [names]:
@@ -232,7 +241,7 @@ def report(
     )
     print(f"router of ours: {options.router}; ", end="")
     print(
-        f"{THREADS} threads, context {CONTEXT}; read ceiling {min(ceilings):.1f}–{max(ceilings):.1f}, ",
+        f"{THREADS} threads, context {options.context}; read ceiling {min(ceilings):.1f}–{max(ceilings):.1f}, ",
         end="",
     )
     print(f"median {median(ceilings):.1f} GB/s; load {os.getloadavg()[0]:.1f}")

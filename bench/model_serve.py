@@ -38,6 +38,7 @@ import tokenizers
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from bench.model_cache import make_store
+from bench.model_machine import first_touch, forget, processor
 from kb.llm.local.store import Store
 
 VOCABULARY = 199_998  # below it every id is ordinary text
@@ -111,7 +112,7 @@ class Client:
 @contextmanager
 def server(path: Path, **environment: str) -> Iterator[tuple[Client, float, float]]:
     """A running server: its client, and seconds until it listened and until it was ready."""
-    env = os.environ | {"KB_DATA": str(path.parent), "PYTHONUNBUFFERED": "1"} | environment
+    env = os.environ | {"KB_DATA": str(path.parent / "kb-bench-state"), "PYTHONUNBUFFERED": "1"} | environment
     argv = [sys.executable, "-m", "kb.cli", "model", "serve", str(path), "--port", "0"]
     began = time.perf_counter()
     process = subprocess.Popen(
@@ -147,49 +148,43 @@ def timed(call: Callable[[], object]) -> float:
     return time.perf_counter() - began
 
 
-def forget(path: Path) -> None:
-    """Drop the file from the page cache."""
-    os.sync()
-    fd = os.open(path, os.O_RDONLY)
-    os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
-    os.close(fd)
-
-
 def start(path: Path, runs: int) -> None:
-    print(f"\n{'start, s':<34}{'listens':>10}{'ready':>10}{'first token':>13}")
+    """Where a virtual machine's host has to find memory first, the first touch is most of a start: it is printed."""
+    head = ("listens", "ready", "first token", "GB read", "user s", "system s", "touch s/GB")
+    print(f"\n{'start, s':<28}" + "".join(f"{name:>12}" for name in head))
     for kind in ("file not in the page cache", "file in the page cache"):
         rows = []
         for number in range(runs):
             if "not" in kind:
                 forget(path)
-            began = time.perf_counter()
+            touch, began = first_touch(), time.perf_counter()
             with server(path) as (client, listening, ready):
                 client.whole(tokens(random.Random(number), 8), 1)
-                rows.append((listening, ready, time.perf_counter() - began))
+                first = time.perf_counter() - began
+                read = client.metrics()["kb_model_store_bytes_read"] / 1e9
+                rows.append((listening, ready, first, read, *processor(client.pid), touch))
         columns = list(zip(*rows, strict=True))
-        print(
-            f"{kind:<34}"
-            + "".join(
-                f"{statistics.median(row):>{w}.2f}" for row, w in zip(columns, (10, 10, 13), strict=True)
-            )
-        )
+        print(f"{kind:<28}" + "".join(f"{statistics.median(row):>12.2f}" for row in columns))
 
 
-def memory(path: Path, budget: str, count: int) -> None:
-    """The whole process, interpreter, tokenizer and key-value cache included, with KB_MODEL_RAM set."""
+def memory(path: Path, budget: str, count: int, fill: int) -> None:
+    """The whole process, interpreter, tokenizer and key-value cache included, with KB_MODEL_RAM set.
+
+    fill: tokens of a last prompt, to fill the key-value cache with.
+    """
     with server(path, KB_MODEL_RAM=budget) as (client, _, ready):
-        figures = []
-        for prompt, words in ((8, 1), (64, count), (600, 2)):
+        print(f"\nKB_MODEL_RAM={budget}: ready after {ready:.1f} s")
+        print(f"{'prompt':>8}{'written':>9}{'s':>8}{'experts':>9}{'pages':>7}{'RSS, GB':>10}{'peak, GB':>10}")
+        for prompt, words in [(8, 1), (64, count), (600, 2), *([(fill, 1)] if fill else [])]:
             began = time.perf_counter()
             client.whole(tokens(random.Random(prompt), prompt), words)
+            took, metrics = time.perf_counter() - began, client.metrics()
             status = Path(f"/proc/{client.pid}/status").read_text()
             now, most = (int(re.search(rf"{name}:\s+(\d+)", status)[1]) * 1024 for name in ("VmRSS", "VmHWM"))
-            figures.append((prompt, words, time.perf_counter() - began, now, most))
-        slots = client.metrics()["kb_model_store_slots"]
-    print(f"\nKB_MODEL_RAM={budget}: ready after {ready:.1f} s, {slots:.0f} experts in memory")
-    print(f"{'prompt':>8}{'written':>9}{'s':>8}{'RSS, GB':>10}{'peak, GB':>10}")
-    for prompt, words, took, now, most in figures:
-        print(f"{prompt:>8}{words:>9}{took:>8.1f}{now / 1e9:>10.2f}{most / 1e9:>10.2f}")
+            slots = metrics["kb_model_store_slots"]
+            pages = metrics['kb_model_pages{state="used"}'] + metrics['kb_model_pages{state="kept"}']
+            print(f"{prompt:>8}{words:>9}{took:>8.1f}{slots:>9.0f}{pages:>7.0f}", end="")
+            print(f"{now / 1e9:>10.2f}{most / 1e9:>10.2f}", flush=True)
 
 
 def prefix(client: Client, pairs: int) -> None:
@@ -298,28 +293,44 @@ def main() -> None:
         "--only", nargs="*", choices=["start", "prefix", "together", "freeze", "soak", "memory"]
     )
     parser.add_argument("--ram", default="3GB", help="KB_MODEL_RAM of `memory`")
+    parser.add_argument("--fill", type=int, default=0, help="tokens of a last prompt of `memory`")
     parser.add_argument("--folder", default=tempfile.gettempdir())
+    parser.add_argument("--keep", action="store_true", help="leave the store for another run")
     options = parser.parse_args()
     wanted = options.only or ["start", "prefix", "together", "freeze", "soak"]
-    with tempfile.TemporaryDirectory(dir=options.folder) as folder:
-        path = Path(folder) / "random.kbm"
-        make_store(path, options.layers, options.layout)
+    path = (
+        Path(options.folder) / f"kb-bench-{options.layers}-{options.layout}.kbm"
+    )  # as model_cache.py has it
+    try:
+        if not path.exists():
+            new = path.with_suffix(".new")
+            new.unlink(missing_ok=True)
+            make_store(new, options.layers, options.layout)
+            new.rename(path)
         with Store(path, writable=True) as store:
             store.set_meta({"tokenizer.json": tokenizer_json(), "chat_template.jinja": TEMPLATE})
-        if "start" in wanted:
-            start(path, options.starts)
-        if "memory" in wanted:
-            memory(path, options.ram, 8)
-        if set(wanted) - {"start", "memory"}:
-            with server(path) as (client, _, _):
-                if "prefix" in wanted:
-                    prefix(client, options.pairs)
-                if "together" in wanted:
-                    together(client, options.tokens)
-                if "freeze" in wanted:
-                    freeze(client)
-                if "soak" in wanted:
-                    soak(client, options.questions)
+        measure(path, wanted, options)
+    finally:
+        path.with_name(path.name + ".usage.json").unlink(missing_ok=True)
+        if not options.keep:
+            path.unlink(missing_ok=True)
+
+
+def measure(path: Path, wanted: list[str], options: argparse.Namespace) -> None:
+    if "start" in wanted:
+        start(path, options.starts)
+    if "memory" in wanted:
+        memory(path, options.ram, 8, options.fill)
+    if set(wanted) - {"start", "memory"}:
+        with server(path) as (client, _, _):
+            if "prefix" in wanted:
+                prefix(client, options.pairs)
+            if "together" in wanted:
+                together(client, options.tokens)
+            if "freeze" in wanted:
+                freeze(client)
+            if "soak" in wanted:
+                soak(client, options.questions)
 
 
 if __name__ == "__main__":

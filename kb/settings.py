@@ -98,7 +98,8 @@ class Settings(BaseSettings):
         "", description="Packed local model to serve; empty means the newest in the state directory."
     )
     model_ram: str = Field(
-        "auto", description="Memory for the local model's weights, e.g. 3GB; auto: what is free."
+        "auto",
+        description="Memory for the local model, key-value cache included, e.g. 3GB; auto: what is free.",
     )
     model_port: int = Field(0, ge=0, description="Port of the local model server; 0 means any free one.")
     model_threads: int = Field(0, ge=0, description="Threads of the local model; 0 means one per core.")

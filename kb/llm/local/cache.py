@@ -115,6 +115,11 @@ class CachedStore:
         return len(self._table)
 
     @property
+    def expert_bytes(self) -> int:
+        """What the slots take."""
+        return len(self._table) * self.slot_bytes
+
+    @property
     def together(self) -> int:
         """Experts to ask for at once: a whole layer where all have slots, few where they must be read first."""
         return self._together
@@ -174,7 +179,7 @@ class CachedStore:
                 "slots": len(self._table),
                 "slots_filled": self._table.filled,
                 "dense_bytes": self.dense_bytes,
-                "expert_bytes": len(self._table) * self.slot_bytes,
+                "expert_bytes": self.expert_bytes,
             }
 
     def close(self) -> None:

@@ -40,7 +40,11 @@ class KVCache:
 
     def read(self, pages: Sequence[int]) -> NDArray[np.uint8]:
         """The bytes of whole pages, to keep on disk: [2, layers, len(pages), bytes per page, head group]."""
-        return np.stack([part[:, list(pages)].view(np.uint8) for part in (self.keys, self.values)])
+        layers, _, heads, width = self._shape
+        found = np.empty((2, layers, len(pages), heads, width), self._item)
+        for part, out in zip((self.keys, self.values), found, strict=True):
+            np.take(part, list(pages), axis=1, out=out, mode="clip")  # 'raise' would make another copy
+        return found.view(np.uint8)
 
     def write(self, pages: Sequence[int], data: NDArray[np.uint8]) -> None:
         """Put bytes from `read` (same model, same dtype) into other pages."""

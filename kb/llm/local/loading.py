@@ -8,7 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from kb.llm.local.cache import CachedStore
+from kb.llm.local.cache import READERS, CachedStore
 from kb.llm.local.config import ModelConfig
 from kb.llm.local.errors import ModelError
 from kb.llm.local.kernels.build import kernels
@@ -17,6 +17,7 @@ from kb.llm.local.limits import Limits
 from kb.llm.local.model import Model
 from kb.llm.local.prefix import PagePool
 from kb.llm.local.prefix_disk import PrefixDisk
+from kb.llm.local.reader import STAGING
 from kb.llm.local.relief import Relief
 from kb.llm.local.scheduler import Scheduler
 from kb.llm.local.service import Service, tokenizer_of
@@ -40,14 +41,18 @@ def load_service(file: Path, exact: bool, settings: LocalModelSettings, state: S
         parsed = ahead.submit(tokenizer_of, texts, file.name)
         # The arrays of the largest step are not weights, but what is said to be the model's memory should hold them.
         work = per_token(config) * Limits(context=settings.context).chunk
-        store = CachedStore(file, settings.weight_bytes() - work)
+        budget = settings.weight_bytes() - work
+        store = CachedStore(file, budget)
+    # What the operator has named is for the key-value cache as well; "auto" leaves room for it from the start.
+    shared = None if settings.automatic else budget - READERS * STAGING - store.dense_bytes
     model: Model | None = None
     try:
-        model = _model(config, store, settings, exact)
+        model = _model(config, store, page_count(config, settings, exact, shared), settings, exact)
         pool = PagePool(model.pages)
         disk = PrefixDisk(file.with_name(file.name + ".prefixes"), _stamp(file, model), model.kv)
         disk.load(pool)
-        relief = Relief(pool, model.kv, KVCache.page_bytes(config, model.kv.dtype), store)
+        page_bytes = KVCache.page_bytes(config, model.kv.dtype)
+        relief = Relief(pool, model.kv, page_bytes, store, together=shared)
         scheduler = Scheduler(model, Limits(context=settings.context), pool, disk, relief)
         service = Service(
             file.name.removesuffix(SUFFIX), texts, scheduler, config.vocab_size, parsed.result()
@@ -77,9 +82,10 @@ def load_service(file: Path, exact: bool, settings: LocalModelSettings, state: S
     return close
 
 
-def _model(config: ModelConfig, store: CachedStore, settings: LocalModelSettings, exact: bool) -> Model:
-    """The model with as many pages as there is memory for, at the cost of experts, then of pages."""
-    pages = page_count(config, settings, exact)
+def _model(
+    config: ModelConfig, store: CachedStore, pages: int, settings: LocalModelSettings, exact: bool
+) -> Model:
+    """The model with so many pages, or as many as there is memory for: at the cost of experts, then of pages."""
     while True:
         try:
             return Model(
@@ -101,14 +107,18 @@ def _model(config: ModelConfig, store: CachedStore, settings: LocalModelSettings
             pages //= 2
 
 
-def page_count(config: ModelConfig, settings: LocalModelSettings, exact: bool) -> int:
-    """Pages that KB_MODEL_KV_RAM pays for."""
+def page_count(
+    config: ModelConfig, settings: LocalModelSettings, exact: bool, shared: int | None = None
+) -> int:
+    """Pages that KB_MODEL_KV_RAM pays for, and at most half of what they share (`shared`) with the experts, bytes."""
     nbytes = KVCache.page_bytes(config, "f32" if exact else "f16")
     pages = parse_size(settings.kv_ram, "KB_MODEL_KV_RAM") // nbytes
     most = 32 * math.ceil(settings.context / PAGE)  # more could never be used at once
     if pages < LEAST_PAGES:
         least = LEAST_PAGES * nbytes / 1e6
         raise ModelError(f"KB_MODEL_KV_RAM is {settings.kv_ram}; this model needs {least:.0f}MB at least.")
+    if shared is not None:
+        most = min(most, max(LEAST_PAGES, shared // 2 // nbytes))
     return min(pages, most)
 
 

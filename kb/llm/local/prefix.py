@@ -62,6 +62,11 @@ class PagePool:
         """Pages kept for requests to come."""
         return len(self._idle)
 
+    @property
+    def written(self) -> int:
+        """Pages that take memory: in use, kept, or not emptied since."""
+        return len(self._written)
+
     def find(self, key: Key) -> int | None:
         """The page with this key, with one more user; None if there is none."""
         page = self._found.get(key)

@@ -20,7 +20,9 @@ class LocalModelSettings:
     """Where packed models live and what serving one may use."""
 
     models_dir: Path
-    ram: str = "auto"  # memory for weights: "3GB", "2500MiB", or "auto" for what is free
+    ram: str = (
+        "auto"  # memory for weights and key-value cache: "3GB", "2500MiB"; "auto": for weights, what is free
+    )
     threads: int = 0  # 0: one per core
     context: int = 8192  # longest prompt and answer together, tokens
     kv_ram: str = "1GB"  # memory for the key-value cache
@@ -36,9 +38,14 @@ class LocalModelSettings:
             kv_ram=settings.model_kv_ram,
         )
 
+    @property
+    def automatic(self) -> bool:
+        """Whether the machine's free memory decides."""
+        return self.ram.strip().lower() == "auto"
+
     def weight_bytes(self) -> int:
         """The budget for weights in bytes; "auto" is the memory available now, less the cache and a reserve."""
-        if self.ram.strip().lower() != "auto":
+        if not self.automatic:
             return parse_size(self.ram, "KB_MODEL_RAM")
         return max(0, available_memory() - parse_size(self.kv_ram, "KB_MODEL_KV_RAM") - _RESERVE)
 

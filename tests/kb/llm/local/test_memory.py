@@ -50,6 +50,10 @@ class Machine:
     def __init__(self, available: int, slots: int) -> None:
         self.available, self.slots, self.log = available, slots, []  # type: ignore[var-annotated]
 
+    @property
+    def expert_bytes(self) -> int:
+        return 10 * self.slots
+
     def shrink(self, nbytes: int) -> int:
         count = min(self.slots, -(-nbytes // 10))
         self.slots -= count
@@ -66,8 +70,10 @@ class Machine:
         self.log.append(("pages", len(pages)))
 
 
-def relief(machine: Machine, pool: PagePool) -> Relief:
-    return Relief(pool, machine, 5, machine, lambda: machine.available, reserve=100, every_s=0)
+def relief(machine: Machine, pool: PagePool, together: int | None = None) -> Relief:
+    return Relief(
+        pool, machine, 5, machine, lambda: machine.available, reserve=100, every_s=0, together=together
+    )
 
 
 def test_kept_pages_go_first_then_experts_then_requests() -> None:
