@@ -14,7 +14,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from kb.answer import answerable, cite, extract, followup, guard, strange, support
+from kb.answer import answerable, cite, courtesy, extract, followup, guard, strange, support
 from kb.answer.generate import Generated, Request, generate
 from kb.answer.neighbours import Conversations, Faq, Retriever
 from kb.answer.run import Draft, Run
@@ -93,6 +93,11 @@ class Asker:
         if match is not None:
             yield Event("sources", {"passages": []})
             yield from self._finish(run, self._curated(match))
+            return
+        if courtesy.only(run.text):
+            yield Event("sources", {"passages": []})
+            draft = Draft(say("courtesy", run.language), "none", False, "unchecked")
+            yield from self._finish(run, draft)
             return
         with run.step("retrieve"):
             found = self._retrieve(run)

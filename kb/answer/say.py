@@ -15,6 +15,10 @@ _TEXTS: dict[str, dict[Language, str]] = {
         "en": "I found nothing in the documents about this.",
         "zh": "文档中没有找到与此有关的内容。",
     },
+    "courtesy": {
+        "en": "Hello. Ask me anything that the documents may answer, in a sentence or a few words.",
+        "zh": "您好。请用一句话或几个词提问，我会从文档中查找答案。",
+    },
     "quoted-no-model": {
         "en": "Quoted from the documents; no language model is configured.",
         "zh": "以下内容摘自文档原文；未配置语言模型。",

@@ -189,7 +189,10 @@ class Conversations:
         need(principal, "faq:write")
         limit = max(1, min(limit, 500))
         query = select(AnswerRow.id, AnswerRow.standalone, AnswerRow.tier, AnswerRow.created_at)
-        query = query.where(AnswerRow.answerable.is_(False))
+        # unchecked: a greeting, for which nothing was searched
+        query = query.where(
+            AnswerRow.answerable.is_(False), AnswerRow.body["support"].as_string() != "unchecked"
+        )
         if cursor:
             query = query.where(_before(AnswerRow.created_at, AnswerRow.id, cursor))
         query = query.order_by(AnswerRow.created_at.desc(), AnswerRow.id.desc()).limit(limit + 1)
