@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -21,6 +21,9 @@ class Encoder(Protocol):
 
     def encode_question(self, text: str) -> NDArray[np.float32]:
         """[dim], unit length. For latency."""
+
+    def begin_question(self, text: str) -> Callable[[], NDArray[np.float32]]:
+        """Start encoding a question on another core; the returned call (one only) waits for it."""
 
     def token_spans(self, text: str) -> list[tuple[int, int]]:
         """Character spans of the text's tokens, specials left out, nothing truncated."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import re
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -39,6 +39,9 @@ class FakeEncoder:
 
     def encode_question(self, text: str) -> NDArray[np.float32]:
         return self._vector(text)
+
+    def begin_question(self, text: str) -> Callable[[], NDArray[np.float32]]:
+        return lambda: self._vector(text)
 
     def token_spans(self, text: str) -> list[tuple[int, int]]:
         return [match.span() for match in TOKEN.finditer(text)]

@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator, Sequence
-from functools import lru_cache
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +56,8 @@ class OpenVinoEncoder:
         self._precision = self._choose(precision)
         self._lock_question, self._lock_documents = threading.Lock(), threading.Lock()
         self._question: Any = None
-        self._vector = lru_cache(maxsize=KEPT)(self._encode_question)
+        self._idle: list[Any] = []  # requests for questions that nobody waits for
+        self._recent: dict[str, NDArray[np.float32]] = {}
         self._documents: Any = None
 
     def encode_documents(self, texts: Sequence[str]) -> NDArray[np.float32]:
@@ -75,17 +75,32 @@ class OpenVinoEncoder:
 
     def encode_question(self, text: str) -> NDArray[np.float32]:
         """[dim], unit length, read-only. The last few are kept: answering asks for one vector three times."""
-        return self._vector(text)
+        return self.begin_question(text)()
 
-    def _encode_question(self, text: str) -> NDArray[np.float32]:
-        ids, mask = _padded([self._cut.encode(text)])
+    def begin_question(self, text: str) -> Callable[[], NDArray[np.float32]]:
+        """Start on a question in OpenVINO's own thread; the returned call waits for its vector.
+
+        No thread of Python's is in between: one more would wait for the interpreter, then for a core.
+        """
         with self._lock_question:
-            request = self._question = self._question or self._question_request()
-            request.infer({"input_ids": ids, "attention_mask": mask})
-            vector = _unit(np.array(request.get_output_tensor(0).data, dtype=np.float32))
-        found = np.ascontiguousarray(vector[0])
-        found.flags.writeable = False
-        return found
+            if (known := self._recent.get(text)) is not None:
+                return lambda: known
+            request = self._idle.pop() if self._idle else self._questions().create_infer_request()
+        ids, mask = _padded([self._cut.encode(text)])
+        request.start_async({"input_ids": ids, "attention_mask": mask})
+
+        def result() -> NDArray[np.float32]:
+            request.wait()
+            vector = np.ascontiguousarray(_unit(np.array(request.get_output_tensor(0).data, np.float32))[0])
+            vector.flags.writeable = False
+            with self._lock_question:
+                self._idle.append(request)
+                self._recent[text] = vector
+                if len(self._recent) > KEPT:
+                    del self._recent[next(iter(self._recent))]
+            return vector
+
+        return result
 
     def token_spans(self, text: str) -> list[tuple[int, int]]:
         """Character spans of the text's tokens, specials left out, nothing truncated."""
@@ -104,7 +119,10 @@ class OpenVinoEncoder:
             return "int8" if "BF16" in able else "fp32"
         return wanted
 
-    def _question_request(self) -> Any:
+    def _questions(self) -> Any:
+        """The compilation for questions, made when first needed."""
+        if self._question is not None:
+            return self._question
         hints: dict[str, str | int] = {
             "PERFORMANCE_HINT": "LATENCY",
             "NUM_STREAMS": 1,
@@ -112,7 +130,8 @@ class OpenVinoEncoder:
             "INFERENCE_NUM_THREADS": 1,
         }
         int8 = self._precision == "int8"
-        return self._compile(int8, "f32" if int8 else self._floats, **hints).create_infer_request()
+        self._question = self._compile(int8, "f32" if int8 else self._floats, **hints)
+        return self._question
 
     def _document_queue(self) -> Any:
         hints: dict[str, str | int] = {

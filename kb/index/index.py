@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,10 +49,11 @@ class Hits:
 
 @dataclass(frozen=True)
 class Asked:
-    """A question whose vector is being computed on another core: (vector [dim], milliseconds it took)."""
+    """A question whose vector is being computed on another core since `began`; `vector` waits for it: [dim]."""
 
     text: str
-    vector: Future[tuple[NDArray[np.float32], float]]
+    began: float
+    vector: Callable[[], NDArray[np.float32]]
 
 
 @dataclass(frozen=True)
@@ -89,11 +90,10 @@ class Index:
         self._state: State | None = None
         self._work: snapshots.Workplace | None = None
         self._saving: threading.Thread | None = None
-        self._beside = ThreadPoolExecutor(4, "kb-question")
 
     def ask(self, question: str) -> Asked:
         """Start on the one part of a search that needs no permission, while the caller finds out what is allowed."""
-        return Asked(question, self._beside.submit(self._encode, question))
+        return Asked(question, time.perf_counter(), self._encoder.begin_question(question))
 
     def search(
         self,
@@ -117,7 +117,7 @@ class Index:
         words = terms(asked.text)
         word_ids, scores = state.lexical.search(words, allowed, k)
         by_word = time.perf_counter()
-        vector, encoding = asked.vector.result()
+        vector = asked.vector()
         encoded = time.perf_counter()
         with self._lock:
             mask = state.mask(allowed)
@@ -146,7 +146,7 @@ class Index:
             covers=self._encoder.covers(asked.text),
             timings_ms={
                 "refresh": (refreshed - started) * 1e3,
-                "encode": encoding,  # beside the words and whatever the caller did since ask()
+                "encode": (encoded - asked.began) * 1e3,  # the words, and what else was done since, beside it
                 "dense": (searched - encoded) * 1e3,
                 "lexical": (by_word - refreshed + ended - searched) * 1e3,
             },
@@ -235,17 +235,11 @@ class Index:
         """Wait for a snapshot being written and give the working directory up."""
         if self._saving is not None:
             self._saving.join()
-        self._beside.shutdown()
         with self._lock:
             self._state = None
             if self._work is not None:
                 self._work.close()
                 self._work = None
-
-    def _encode(self, question: str) -> tuple[NDArray[np.float32], float]:
-        started = time.perf_counter()
-        vector = self._encoder.encode_question(question)
-        return vector, (time.perf_counter() - started) * 1e3
 
     def _open(self) -> State:
         work, dim = self._workplace(), self._encoder.dim
