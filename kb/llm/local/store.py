@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,7 @@ FORMAT = "1"
 PAGE_SIZE = 65536  # bytes of a database page
 PART = 64 << 20  # a matrix larger than this is kept as several shards
 SUFFIX = ".kbm"
+BUSY_S = 5  # how long another connection may keep a reader or the writer waiting
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -82,7 +84,7 @@ class Store:
         )
         with _speaking(path):
             self.connection = apsw.Connection(str(path), flags=flags)
-            self.connection.set_busy_timeout(5000)
+            self.connection.set_busy_timeout(BUSY_S * 1000)
             if writable:
                 # New pages go straight to the file; the journal holds only the few old ones that change.
                 self.connection.execute(f"PRAGMA page_size={page_size}")
@@ -153,10 +155,24 @@ class Store:
 
     def overwrite(self, shard: Shard, data: memoryview) -> None:
         """Put right bytes in the place of damaged ones; readers that know the place find them there."""
-        with _speaking(self.path), self.connection:
-            blob = self.connection.blob_open("main", "shards", "data", shard.id, True)
-            blob.write(data)
-            blob.close()
+        # APSW commits with the interpreter held: a reader in another thread, which must finish first, would
+        # not get to. So SQLite waits a moment only, and this thread sleeps in between.
+        self.connection.set_busy_timeout(20)
+        deadline = time.monotonic() + BUSY_S
+        with _speaking(self.path):
+            while True:
+                try:
+                    with (
+                        self.connection,
+                        self.connection.blob_open("main", "shards", "data", shard.id, True) as blob,
+                    ):
+                        blob.write(data)
+                    break
+                except apsw.BusyError:
+                    if time.monotonic() > deadline:
+                        raise
+                    time.sleep(0.01)
+        self.connection.set_busy_timeout(BUSY_S * 1000)
 
 
 def models_in(folder: Path) -> list[Path]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
+import threading
+import time
 from pathlib import Path
 
 import apsw
@@ -151,3 +153,30 @@ def test_the_file_is_plain_sqlite(model: Path) -> None:
     layer, kind, expert, layout, height, width, nbytes, length = next(rows)
     assert (layer, kind, expert, layout) == (0, "down", 0, "int8")
     assert nbytes == length == quant.nbytes(layout, height, width)
+
+
+def test_a_shard_is_overwritten_while_another_thread_reads(model: Path, tmp_path: Path) -> None:
+    path = tmp_path / "m.kbm"
+    path.write_bytes(model.read_bytes())
+    shard = _shards(path)[0]
+    reading = threading.Event()
+
+    def read() -> None:
+        connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
+        with connection.blob_open("main", "shards", "data", shard.id, False):
+            reading.set()
+            for _ in range(10):
+                time.sleep(0.01)
+        connection.close()
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    reading.wait(5)
+    with Store(path, writable=True) as store:
+        store.overwrite(shard, memoryview(bytes(shard.nbytes)))
+    reader.join()
+    found = np.ones(shard.nbytes, np.uint8)
+    again = BlobReader(path)
+    again.read_into(shard, found)
+    again.close()
+    assert not found.any()
