@@ -103,12 +103,14 @@ class Retrieved:
     """What retrieval found for one principal's question.
 
     signals: numbers about the best hits (top dense cosine, question-word coverage, …) from which
-    the answering room judges whether the documents hold an answer.
+    the answering room judges whether the documents hold an answer. unknown: terms of the question that no
+    document holds.
     """
 
     passages: tuple[Passage, ...]
     timings_ms: Mapping[str, float]
     signals: Mapping[str, float] = field(default_factory=dict)
+    unknown: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -52,7 +52,8 @@ class FakeRetriever:
         held = [len(wanted & set(terms(f"{p.title} {p.text}"))) / max(1, len(wanted)) for p in found[:1]]
         said = held[0] if held else 0.0
         signals = {"cosine": said, "said": said, "said_all": said, "agree": said, "lexical": said}
-        return Retrieved(found, {"encode": 1.0}, signals)
+        said_anywhere = {term for item in self.texts.items() for term in terms(" ".join(item))}
+        return Retrieved(found, {"encode": 1.0}, signals, tuple(sorted(wanted - said_anywhere)))
 
 
 class FakeConversations:

@@ -14,7 +14,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from kb.answer import answerable, cite, courtesy, extract, followup, guard, strange, support
+from kb.answer import answerable, cite, courtesy, extract, followup, guard, spelling, strange, support
 from kb.answer.generate import Generated, Request, generate
 from kb.answer.neighbours import Conversations, Faq, Retriever
 from kb.answer.run import Draft, Run
@@ -166,6 +166,16 @@ class Asker:
         return None if match is None or strange.strange_to(run.standalone, match.entry) else match
 
     def _retrieve(self, run: Run) -> Retrieved:
+        """The passages; where words of the question are slips of the keyboard, those for what was meant."""
+        found = self._search(run)
+        texts = (f"{p.title} {p.heading} {p.text}" for p in found.passages)
+        run.slips = spelling.slips(run.standalone, found.unknown, texts) if found.unknown else {}
+        if not run.slips:
+            return found
+        run.standalone = spelling.read(run.standalone, run.slips)
+        return self._search(run)
+
+    def _search(self, run: Run) -> Retrieved:
         asked = run.asked
         return self._retriever.retrieve(
             run.principal,
@@ -180,7 +190,8 @@ class Asker:
         encoder = self._encoder if run.deadline - time.monotonic() > ENCODE_MARGIN_S else None
         reading = extract.read(run.standalone, found.passages, encoder)
         covered = encoder is not None and encoder.covers(run.standalone) >= 0.5
-        row = answerable.features(reading, found.passages, found.signals, covered=covered, asked=run.text)
+        asked = spelling.read(run.text, run.slips)
+        row = answerable.features(reading, found.passages, found.signals, covered=covered, asked=asked)
         confidence = answerable.probability(row, covered=covered)
         if strange.strange_codes(run.standalone, found.passages):
             confidence = min(confidence, answerable.STRANGE_CODE)
@@ -273,11 +284,17 @@ class Asker:
             model=draft.model,
             timings_ms=run.timings,
             created_at=self._now(),
-            notice=draft.notice,
+            notice=self._notice(run, draft),
             confidence=round(draft.confidence, 4),
         )
         yield Event("citations", {"citations": list(self._shown(run, answer).citations)})
         yield Event("done", self._shown(run, self._save(run, answer)))
+
+    def _notice(self, run: Run, draft: Draft) -> str | None:
+        if not run.slips:
+            return draft.notice
+        words = ", ".join(f"{typed} → {meant}" for typed, meant in run.slips.items())
+        return " ".join(filter(None, (say("read-as", run.language, words=words), draft.notice)))
 
     def _shown(self, run: Run, answer: Answer) -> Answer:
         """As it may be shown now: waiting for a model takes minutes, in which a document or a grant may go."""

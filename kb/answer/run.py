@@ -27,6 +27,7 @@ class Run:
     language: Language = "en"
     history: tuple[Turn, ...] = ()
     timings: dict[str, float] = field(default_factory=dict)
+    slips: dict[str, str] = field(default_factory=dict)  # words that were read as other ones
 
     @contextmanager
     def step(self, name: str) -> Iterator[None]:

@@ -47,6 +47,10 @@ _TEXTS: dict[str, dict[Language, str]] = {
         "en": "The answer names no passage; please check it against the sources.",
         "zh": "该回答没有注明出处，请对照来源核实。",
     },
+    "read-as": {
+        "en": "Read as: {words}.",
+        "zh": "已按以下拼写理解：{words}。",
+    },
     "unsaved": {
         "en": "This answer could not be saved.",
         "zh": "此回答未能保存。",

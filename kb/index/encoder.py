@@ -87,7 +87,10 @@ class OpenVinoEncoder:
                 return lambda: known
             request = self._idle.pop() if self._idle else self._questions().create_infer_request()
         ids, mask = _padded([self._cut.encode(text)])
-        request.start_async({"input_ids": ids, "attention_mask": mask})
+        # tensors of OpenVINO's own: handing it the arrays costs a fifth of a millisecond more
+        request.set_tensor("input_ids", ov.Tensor(ids))
+        request.set_tensor("attention_mask", ov.Tensor(mask))
+        request.start_async()
 
         def result() -> NDArray[np.float32]:
             request.wait()

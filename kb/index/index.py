@@ -34,7 +34,8 @@ class Hits:
 
     dense: cosine of every hit. lexical: BM25 score of every hit, 0 where no term of the question occurs.
     dense_rank, lexical_rank: place among that leg's best k from 1, 0 beyond. weights: idf of the
-    question's terms. covers: share of the question in scripts the encoder knows.
+    question's terms. covers: share of the question in scripts the encoder knows. unknown: terms of the question
+    that no chunk at all holds.
     """
 
     ids: NDArray[np.int64]
@@ -45,6 +46,7 @@ class Hits:
     weights: dict[str, float]
     covers: float
     timings_ms: dict[str, float]
+    unknown: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -135,6 +137,7 @@ class Index:
             rows = state.rows.find(ids)
             known = rows >= 0
             dense = np.where(known, state.vectors.scores(vector, np.maximum(rows, 0)), 0).astype(np.float32)
+        weights = state.lexical.weights(words)
         ended = time.perf_counter()
         return Hits(
             ids=ids,
@@ -142,7 +145,7 @@ class Index:
             lexical=lexical,
             dense_rank=_ranks(ids, near_ids),
             lexical_rank=_ranks(ids, word_ids),
-            weights=state.lexical.weights(words),
+            weights=weights,
             covers=self._encoder.covers(asked.text),
             timings_ms={
                 "refresh": (refreshed - started) * 1e3,
@@ -150,6 +153,7 @@ class Index:
                 "dense": (searched - encoded) * 1e3,
                 "lexical": (by_word - refreshed + ended - searched) * 1e3,
             },
+            unknown=tuple(term for term, weight in weights.items() if weight >= state.lexical.rarest),
         )
 
     def refresh(self, head: int | None = None) -> State:

@@ -63,6 +63,7 @@ class Retriever:
                 "total": (ended - started) * 1e3,
             },
             signals=Signals(hits, found),
+            unknown=hits.unknown,
         )
 
     def passage(self, principal: Principal, chunk_id: int) -> Passage:
