@@ -155,7 +155,7 @@ class RowReport(Out):
     """What became of one row of an import. Rows count from 1, a CSV's heading row not counted."""
 
     row: int
-    status: Literal["created", "failed"]
+    status: Literal["created", "updated", "failed"]
     id: str | None = None
     detail: str | None = None
 
@@ -164,6 +164,7 @@ class ImportReport(Out):
     """What became of an import."""
 
     created: int
+    updated: int  # rows that named an entry by its id
     failed: int
     rows: list[RowReport]
 

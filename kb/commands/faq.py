@@ -18,7 +18,7 @@ from kb.errors import Invalid, KbError
 from kb.store.faqfile import read_rows
 from kb.types import FaqEntry
 
-COLUMNS = ("question", "variants", "answer", "collection", "language")
+COLUMNS = ("id", "question", "variants", "answer", "collection", "language")
 
 
 @click.group()
@@ -34,34 +34,40 @@ def read_file(path: Path) -> list[Any]:
         raise Invalid(f"{path}: {error.detail}", errors=error.errors) from None
 
 
-def import_rows(kb: Kb, rows: list[Any], collection: str) -> list[tuple[int, str]]:
-    """Create an entry a row; (row number, what is wrong) for those that could not be."""
-    problems = []
+def import_rows(kb: Kb, rows: list[Any], collection: str) -> tuple[int, list[tuple[int, str]]]:
+    """An entry a row: (how many were changed, not added; row number and what is wrong of those that could not be)."""
+    changed, problems = 0, []
     for number, row in enumerate(rows, 1):
         try:
             if not isinstance(row, dict):
                 raise Invalid("It is no object with question and answer.")
-            kb.faqs.create(
+            _, created = kb.faqs.put(
                 SYSTEM,
+                str(row.get("id") or "") or None,
                 question=str(row.get("question") or ""),
                 variants=tuple(str(variant) for variant in row.get("variants") or ()),
                 answer=str(row.get("answer") or ""),
                 collection=str(row.get("collection") or collection),
                 language=str(row.get("language") or ""),
             )
+            changed += not created
         except KbError as error:
             problems.append((number, error.detail))
-    return problems
+    return changed, problems
 
 
 @faq.command("import")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--collection", "-C", default="default", show_default=True, help="For rows that name none.")
 def import_(file: Path, collection: str) -> None:
-    """Import entries from FILE (CSV: question, variants, answer, collection, language; or JSON)."""
+    """Import entries from FILE (CSV: question, variants, answer, collection, language; or JSON).
+
+    A row with the id of an entry, as `export` writes it, changes that entry.
+    """
     rows = read_file(file)
-    problems = import_rows(build(), rows, collection)
-    click.echo(f"{len(rows) - len(problems)} of {len(rows)} entries imported.")
+    changed, problems = import_rows(build(), rows, collection)
+    those = f" ({changed} changed)" if changed else ""
+    click.echo(f"{len(rows) - len(problems)} of {len(rows)} entries imported{those}.")
     for number, detail in problems:
         click.echo(f"row {number}: {detail}", err=True)
     if problems:
@@ -92,7 +98,7 @@ def export(umask: int | None, file: Path) -> None:
         writer = csv.writer(out)
         writer.writerow(COLUMNS)
         for e in entries:
-            writer.writerow((e.question, "|".join(e.variants), e.answer, e.collection, e.language))
+            writer.writerow((e.id, e.question, "|".join(e.variants), e.answer, e.collection, e.language))
 
 
 @faq.command("list")

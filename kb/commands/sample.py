@@ -44,7 +44,7 @@ def load(kb: Kb) -> int:
             count += 1
     entries, _ = kb.faqs.list(SYSTEM, limit=1)
     if not entries:
-        problems = import_rows(kb, read_file(SAMPLE / "faq.csv"), "support")
+        _, problems = import_rows(kb, read_file(SAMPLE / "faq.csv"), "support")
         for number, detail in problems:
             click.echo(f"faq.csv row {number}: {detail}", err=True)
     return count

@@ -1,7 +1,8 @@
 """FAQ files: CSV or JSON into plain rows, for the REST call and the command alike.
 
 CSV (commas, semicolons or tabs): a heading row with `question` and `answer`, and optionally `variants` (separated by | or line
-breaks), `collection`, `language`. JSON: a list of objects, or {"data": [...]} as the API lists them.
+breaks), `collection`, `language`, and the `id` of the entry that the row is to change. JSON: a list of objects, or
+{"data": [...]} as the API lists them.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Any, Literal
 
 from kb.errors import FieldError, Invalid
 
-FIELDS = ("question", "variants", "answer", "collection", "language")
+FIELDS = ("id", "question", "variants", "answer", "collection", "language")
 MOST_ROWS = 5000
 
 
@@ -44,7 +45,8 @@ def _json(text: str) -> list[Any]:
 
 
 def _fields(row: dict[str, Any]) -> dict[str, Any]:
-    made = {name: value for name, value in row.items() if name in FIELDS}
+    # an empty field is none, as in a CSV: an entry without a language is listed with ""
+    made = {name: value for name, value in row.items() if name in FIELDS and value not in ("", None)}
     if isinstance(made.get("variants"), str):
         made["variants"] = _split(made["variants"])
     return made
@@ -64,7 +66,7 @@ def _csv(text: str) -> list[Any]:
         if missing := {"question", "answer"} - set(names):
             raise Invalid(
                 f"The heading row lacks {' and '.join(sorted(missing))}. It must name question and answer, "
-                "and may name variants, collection and language.",
+                "and may name id, variants, collection and language.",
                 errors=tuple(FieldError(f"/{name}", "column is missing") for name in sorted(missing)),
             )
         return [_row(row) for row in reader]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
 from datetime import datetime
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -113,6 +115,18 @@ class Faqs:
                 session.flush()
                 return _find(session, principal, id, "write")
         raise Busy("This entry is being changed by others. Look at it again, then change it.", retry_after=1)
+
+    def put(self, principal: Principal, id: str | None, **fields: Any) -> tuple[FaqEntry, bool]:
+        """Change the entry with this id, as an exported file names it; create one where there is none: (entry, True).
+
+        fields: those of `create`. Raises what `create` and `update` do.
+        """
+        if id:
+            with suppress(
+                NotFound
+            ):  # of another installation, or deleted since; a collection is looked for below
+                return self.update(principal, id, **fields), False
+        return self.create(principal, **fields), True
 
     def delete(self, principal: Principal, id: str) -> None:
         """Gone from every answer with this commit."""

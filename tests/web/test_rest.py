@@ -232,6 +232,19 @@ def test_faq_import_reports_each_row(world: World) -> None:
     assert copied["created"] == 1 and again["data"]
 
 
+def test_an_exported_faq_comes_back_changed_not_doubled(world: World) -> None:
+    rest = world.rest()
+    rest.post("/faq/import?collection=docs", json=[{"question": "Is there cake?", "answer": "No."}])
+    before = rest.get("/faq?limit=200").get_json()["data"]
+    listed = [{**entry, "answer": f"{entry['answer']} Really."} for entry in before]
+    listed.append({"id": "faq_of_elsewhere", "question": "New?", "answer": "Yes.", "collection": "docs"})
+    report = rest.post("/faq/import", json={"data": listed}).get_json()
+    assert (report["created"], report["updated"], report["failed"]) == (1, len(before), 0), report
+    after = {entry["id"]: entry["answer"] for entry in rest.get("/faq?limit=200").get_json()["data"]}
+    assert len(after) == len(before) + 1
+    assert all(after[entry["id"]] == f"{entry['answer']} Really." for entry in before)
+
+
 @pytest.mark.parametrize(
     ("body", "kind", "status"),
     [(b"\xff\xfe", "text/csv", 422), (b"a,b\n1,2", "text/csv", 422), (b"{", "application/json", 422), (b"3", "application/json", 422), (b"x", "text/plain", 415)],

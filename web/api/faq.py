@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from collections import Counter
+from typing import TYPE_CHECKING, Any, Literal
 
 from flask import Response, request
 from pydantic import ValidationError
@@ -52,7 +53,7 @@ def list_faq(kb: Kb, principal: Principal, *, query: FaqQuery) -> Response:
 )
 def create_faq(kb: Kb, principal: Principal, *, body: FaqIn) -> Response:
     """Add a curated entry."""
-    return reply(FaqOut.model_validate(_create(kb, principal, body)), 201)
+    return reply(FaqOut.model_validate(kb.faqs.create(principal, **_fields(body))), 201)
 
 
 @endpoint(
@@ -109,8 +110,10 @@ def import_faq(kb: Kb, principal: Principal, *, query: ImportQuery) -> Response:
         raise UnsupportedType("Send text/csv or application/json.", slug="unsupported-media-type")
     rows = read_rows(KINDS[kind], raw)
     reports = [_import(kb, principal, number, row, collection) for number, row in enumerate(rows, 1)]
-    created = sum(report.status == "created" for report in reports)
-    return reply(ImportReport(created=created, failed=len(reports) - created, rows=reports))
+    count = Counter(report.status for report in reports)
+    return reply(
+        ImportReport(created=count["created"], updated=count["updated"], failed=count["failed"], rows=reports)
+    )
 
 
 def _form() -> tuple[str, bytes, str | None]:
@@ -130,7 +133,8 @@ def _import(kb: Kb, principal: Principal, number: int, row: object, collection: 
     try:
         if isinstance(row, dict) and collection and not row.get("collection"):
             row = {**row, "collection": collection}
-        entry = _create(kb, principal, FaqIn.model_validate(row))
+        named = str(row.pop("id", "") or "") if isinstance(row, dict) else ""
+        entry, created = kb.faqs.put(principal, named or None, **_fields(FaqIn.model_validate(row)))
     except ValidationError as error:
         found = field_errors(error)
         return RowReport(
@@ -142,15 +146,14 @@ def _import(kb: Kb, principal: Principal, number: int, row: object, collection: 
         if error.status >= 500:
             raise
         return RowReport(row=number, status="failed", detail=error.detail)
-    return RowReport(row=number, status="created", id=entry.id)
+    return RowReport(row=number, status="created" if created else "updated", id=entry.id)
 
 
-def _create(kb: Kb, principal: Principal, body: FaqIn):  # type: ignore[no-untyped-def]
-    return kb.faqs.create(
-        principal,
-        question=body.question,
-        variants=tuple(body.variants),
-        answer=body.answer,
-        collection=body.collection,
-        language=body.language or "",
-    )
+def _fields(body: FaqIn) -> dict[str, Any]:
+    return {
+        "question": body.question,
+        "variants": tuple(body.variants),
+        "answer": body.answer,
+        "collection": body.collection,
+        "language": body.language or "",
+    }

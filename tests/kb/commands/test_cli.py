@@ -186,6 +186,12 @@ def test_faq_files_with_semicolons(kb, tmp_path: Path) -> None:
     done = kb("faq", "import", str(tmp_path / "faq.csv"))
     assert done.returncode == 0, done.stderr
     assert json.loads(kb("faq", "list", "--json").stdout)["data"][0]["answer"] == "Now, here"
+    assert kb("faq", "export", str(tmp_path / "out.csv")).returncode == 0
+    edited = (tmp_path / "out.csv").read_text().replace("Now, here", "Later, there")
+    (tmp_path / "out.csv").write_text(edited)
+    again = kb("faq", "import", str(tmp_path / "out.csv"))
+    assert again.stdout == "1 of 1 entries imported (1 changed).\n", again.stderr
+    assert [e["answer"] for e in json.loads(kb("faq", "list", "--json").stdout)["data"]] == ["Later, there"]
 
 
 def test_up_refuses_a_port_that_is_taken(started) -> None:
