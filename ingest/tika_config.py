@@ -42,6 +42,7 @@ TEMPLATE = """<?xml version="1.0" encoding="UTF-8"?>
       <parser-exclude class="org.apache.tika.parser.ocr.TesseractOCRParser"/>
     </parser>
     <parser class="org.apache.tika.parser.pdf.PDFParser"><params>
+      <param name="extractBookmarksText" type="bool">false</param>
       <param name="ocrDPI" type="int">{ocr_dpi}</param>
       <param name="maxMainMemoryBytes" type="long">{pdf_memory}</param>
     </params></parser>

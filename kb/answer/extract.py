@@ -17,6 +17,7 @@ from itertools import pairwise
 
 from kb.answer.complete import length, through_steps, to_what_is_said
 from kb.answer.expects import Kind, carries, expected
+from kb.answer.lines import lines
 from kb.answer.planted import asked_about, planted
 from kb.answer.sentences import spans
 from kb.answer.words import ASKING_ZH, CJK, bag, fold, question_terms, terms
@@ -29,7 +30,6 @@ EMBEDDED = 12
 QUOTES = 3
 LOOKED = 12  # sentences looked at for quotations, and for planted instructions
 CLOSE = 3.0  # log-odds by which a further sentence may be worse than the best
-_ITEM = re.compile(r"[-*•] |\d{1,3}[.)、] ?")
 _OWN_MARK = re.compile(r"\[(\d{1,3})\]")
 _WORD = re.compile(rf"[{CJK}]|[^\W_{CJK}]+")
 SHORTEST = 8  # characters; less is a heading or a stray cell
@@ -241,14 +241,13 @@ def _touch(one: Quote, other: Quote, text: str) -> bool:
 
 def compose(quotes: Sequence[Quote]) -> str:
     """The quoted sentences with their marks. A document's own `[7]` becomes `(7)`: it names none of our passages."""
-    return "\n\n".join(f"{_OWN_MARK.sub(_round, _lines(quote.text))} [{quote.n}]" for quote in quotes)
+    return "\n\n".join(_marked(_OWN_MARK.sub(_round, lines(quote.text)), quote.n) for quote in quotes)
 
 
-def _lines(text: str) -> str:
-    """Prose on one line, list items on lines of their own, headings left out where there is anything else."""
-    lines = [" ".join(line.split()) for line in text.splitlines() if line.strip()]
-    lines = [line for line in lines if not line.startswith("#")] or [line.lstrip("# ") for line in lines]
-    return "".join(("\n" if _ITEM.match(line) else " ") + line for line in lines).strip()
+def _marked(text: str, n: int) -> str:
+    return (
+        f"{text}\n\n[{n}]" if text.endswith("|") else f"{text} [{n}]"
+    )  # a table's last row would swallow it
 
 
 def _round(mark: re.Match[str]) -> str:

@@ -128,6 +128,24 @@ def test_pages_of_a_pdf(tika: Tika, tmp_path: Path, settings: Settings) -> None:
     assert "Varnholt" not in found.laid.text and "of 4" not in found.laid.text
 
 
+def test_the_outline_of_a_pdf_is_no_text_of_its_last_page(
+    tika: Tika, tmp_path: Path, settings: Settings
+) -> None:
+    from reportlab.pdfgen.canvas import Canvas
+
+    canvas = Canvas(str(tmp_path / "a.pdf"))
+    for title in ("Safety rules", "Warranty terms"):
+        canvas.bookmarkPage(title)
+        canvas.addOutlineEntry(f"{title} in the outline", title)
+        canvas.drawString(60, 700, f"{title} are on this page.")
+        canvas.showPage()
+    canvas.save()
+    found = pipeline.prepare(
+        pipeline.parse(tmp_path / "a.pdf", "a.pdf", settings, tika), settings, FakeEncoder()
+    )
+    assert "Warranty terms are on" in found.laid.text and "outline" not in found.laid.text
+
+
 def test_encrypted_pdf(tika: Tika, settings: Settings) -> None:
     with pytest.raises(Encrypted, match="password"):
         pipeline.parse(FILES / "encrypted.pdf", "encrypted.pdf", settings, tika)

@@ -69,3 +69,9 @@ def test_a_curated_answer_leads_to_its_entry() -> None:
     from dataclasses import replace
 
     assert 'href="/faq#faq_x"' in to_html("Yes. [1]", [replace(CITED, document_id="faq_x", url="")])
+
+
+def test_a_quoted_table_is_a_table_with_its_mark_below() -> None:
+    html = to_html("| A | B |\n| --- | --- |\n| 1 | 2 |\n\n[1]", [CITED], quoted=True)
+    assert html.count("<tr>") == 2 and "<td>2</td>" in html
+    assert html.index('class="cite"') > html.index("</table>")
