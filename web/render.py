@@ -33,7 +33,9 @@ _markdown.disable(["link", "image", "autolink", "reference", "html_block", "html
 
 
 # Quoted sentences are a document's words, not a writer's Markdown: a "#" in them makes no heading.
-_quoted = MarkdownIt("zero", {"html": False, "breaks": True}).enable(["list", "blockquote", "newline", "table"])
+_quoted = MarkdownIt("zero", {"html": False, "breaks": True}).enable(
+    ["list", "blockquote", "newline", "table"]
+)
 
 
 def answer_html(answer: Answer) -> str:
