@@ -103,14 +103,12 @@ class Retrieved:
     """What retrieval found for one principal's question.
 
     signals: numbers about the best hits (top dense cosine, question-word coverage, …) from which
-    the answering room judges whether the documents hold an answer. unknown: terms of the question that no
-    document holds.
+    the answering room judges whether the documents hold an answer.
     """
 
     passages: tuple[Passage, ...]
     timings_ms: Mapping[str, float]
     signals: Mapping[str, float] = field(default_factory=dict)
-    unknown: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -52,8 +52,13 @@ class FakeRetriever:
         held = [len(wanted & set(terms(f"{p.title} {p.text}"))) / max(1, len(wanted)) for p in found[:1]]
         said = held[0] if held else 0.0
         signals = {"cosine": said, "said": said, "said_all": said, "agree": said, "lexical": said}
-        said_anywhere = {term for item in self.texts.items() for term in terms(" ".join(item))}
-        return Retrieved(found, {"encode": 1.0}, signals, tuple(sorted(wanted - said_anywhere)))
+        return Retrieved(found, {"encode": 1.0}, signals)
+
+    def unknown(self, principal: Principal, words: Iterable[str], **_: Any) -> set[str]:
+        from kb.answer.words import terms
+
+        said = {term for item in self.texts.items() for term in terms(" ".join(item))}
+        return {word for word in words if not said & set(terms(word))}
 
 
 class FakeConversations:

@@ -169,7 +169,18 @@ class Asker:
         """The passages; where words of the question are slips of the keyboard, those for what was meant."""
         found = self._search(run)
         texts = (f"{p.title} {p.heading} {p.text}" for p in found.passages)
-        run.slips = spelling.slips(run.standalone, found.unknown, texts) if found.unknown else {}
+        slips = spelling.slips(run.standalone, texts)
+        if not slips:
+            return found
+        asked = run.asked
+        unknown = self._retriever.unknown(
+            run.principal,
+            slips,
+            collections=asked.collections,
+            filters=asked.filters,
+            audience=asked.audience,
+        )
+        run.slips = {word: meant for word, meant in slips.items() if word in unknown}
         if not run.slips:
             return found
         run.standalone = spelling.read(run.standalone, run.slips)

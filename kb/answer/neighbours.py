@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Protocol
 
 from kb.types import Answer, FaqMatch, Filters, Principal, Retrieved, Turn
@@ -34,6 +35,16 @@ class Retriever(Protocol):
         limit: int = 10,
         audience: Any = None,
     ) -> Retrieved: ...
+
+    def unknown(
+        self,
+        principal: Principal,
+        words: Iterable[str],
+        *,
+        collections: tuple[str, ...] | None = None,
+        filters: Filters = ...,
+        audience: Any = None,
+    ) -> set[str]: ...
 
 
 class Faq(Protocol):

@@ -1,4 +1,4 @@
-"""Slips of the keyboard: a word that no document holds, and that a passage found without it holds nearly so.
+"""Slips of the keyboard: a word that no document holds which may be read, but a passage found without it nearly so.
 
 The vectors often find the right passage in spite of a slip, but its weight as the rarest word of all then speaks
 against the answer. So the question is read with the passages' spelling, and the answer says so. Names, codes and
@@ -20,15 +20,18 @@ LONG = 9  # from which there may be two slips
 _WORD = re.compile(r"[^\W\d_]+")
 
 
-def slips(question: str, unknown: Collection[str], texts: Iterable[str]) -> dict[str, str]:
-    """The question's words to read differently, and as what. unknown: stems of it that no document holds."""
+def slips(question: str, texts: Iterable[str]) -> dict[str, str]:
+    """The question's words that may be slips, as far as the texts found for it tell, and what they may mean."""
     typed = [match[0] for match in _WORD.finditer(question) if not _name(question, match)]
-    typed = [word for word in typed if len(word) >= SHORTEST and stem(fold(word)) in unknown]
+    typed = [word for word in typed if len(word) >= SHORTEST]
     if not typed:
         return {}
     spelt = {word for text in texts for word in _WORD.findall(fold(text)) if len(word) >= SHORTEST - 1} - STOP
+    stems = {stem(word) for word in spelt}
     found: dict[str, str] = {}
     for word in typed:
+        if stem(fold(word)) in stems:
+            continue  # a text has it, in this form or another
         if (meant := _meant(fold(word), spelt)) is not None:
             found[word] = meant.capitalize() if word[0].isupper() else meant
     return found

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,8 +34,7 @@ class Hits:
 
     dense: cosine of every hit. lexical: BM25 score of every hit, 0 where no term of the question occurs.
     dense_rank, lexical_rank: place among that leg's best k from 1, 0 beyond. weights: idf of the
-    question's terms. covers: share of the question in scripts the encoder knows. unknown: terms of the question
-    that no chunk at all holds.
+    question's terms. covers: share of the question in scripts the encoder knows.
     """
 
     ids: NDArray[np.int64]
@@ -46,7 +45,6 @@ class Hits:
     weights: dict[str, float]
     covers: float
     timings_ms: dict[str, float]
-    unknown: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -137,7 +135,6 @@ class Index:
             rows = state.rows.find(ids)
             known = rows >= 0
             dense = np.where(known, state.vectors.scores(vector, np.maximum(rows, 0)), 0).astype(np.float32)
-        weights = state.lexical.weights(words)
         ended = time.perf_counter()
         return Hits(
             ids=ids,
@@ -145,7 +142,7 @@ class Index:
             lexical=lexical,
             dense_rank=_ranks(ids, near_ids),
             lexical_rank=_ranks(ids, word_ids),
-            weights=weights,
+            weights=state.lexical.weights(words),
             covers=self._encoder.covers(asked.text),
             timings_ms={
                 "refresh": (refreshed - started) * 1e3,
@@ -153,8 +150,14 @@ class Index:
                 "dense": (searched - encoded) * 1e3,
                 "lexical": (by_word - refreshed + ended - searched) * 1e3,
             },
-            unknown=tuple(term for term, weight in weights.items() if weight >= state.lexical.rarest),
         )
+
+    def unknown(
+        self, words: Iterable[str], collection_ids: frozenset[int], filters: Filters | None = None
+    ) -> set[str]:
+        """Those words that no allowed chunk holds in any form: what else is stored does not show."""
+        lexical, allowed = self.refresh().lexical, Allowed(collection_ids, filters or Filters())
+        return {word for word in words if not len(lexical.search(terms(word), allowed, 1)[0])}
 
     def refresh(self, head: int | None = None) -> State:
         """Replay the log past what this process has seen. Cheap when there is nothing new."""

@@ -115,15 +115,10 @@ class Lexical:
         searcher = self._searcher
         total = searcher.num_docs
         return {
-            term: _idf(total, found)
+            term: math.log(1 + (total - found + 0.5) / (found + 0.5))
             for term in dict.fromkeys(question)
             for found in [min(searcher.doc_freq("body", term), total)]
         }
-
-    @property
-    def rarest(self) -> float:
-        """The weight of a term that no chunk holds."""
-        return _idf(self._searcher.num_docs, 0)
 
     def ids(self) -> NDArray[np.int64]:
         """Every chunk id, ascending. For checks."""
@@ -161,10 +156,6 @@ class Lexical:
         if self._writer is None:
             self._writer = self._index.writer(heap_size=heap, num_threads=1)
         return self._writer
-
-
-def _idf(total: int, found: int) -> float:
-    return math.log(1 + (total - found + 0.5) / (found + 0.5))
 
 
 def _schema() -> Any:

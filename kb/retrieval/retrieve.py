@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from typing import Any
 
 from kb.errors import Forbidden, NotFound
@@ -63,8 +64,21 @@ class Retriever:
                 "total": (ended - started) * 1e3,
             },
             signals=Signals(hits, found),
-            unknown=hits.unknown,
         )
+
+    def unknown(
+        self,
+        principal: Principal,
+        words: Iterable[str],
+        *,
+        collections: tuple[str, ...] | None = None,
+        filters: Filters = Filters(),  # noqa: B008 - frozen
+        audience: Audience | None = None,
+    ) -> set[str]:
+        """Those words that no document this principal may ask holds in any form."""
+        with self._db.read() as session:
+            scope = allowed(session, principal, collections=collections, audience=audience)
+        return self._index.unknown(words, scope.collection_ids, filters)
 
     def passage(self, principal: Principal, chunk_id: int) -> Passage:
         """One chunk, if this principal may see it and it still answers; NotFound otherwise."""

@@ -82,6 +82,20 @@ def test_what_goes_while_the_model_writes_is_not_in_the_answer(kb: Kb, loss: str
     assert kb.conversations.get(reader, done.id).text == done.text
 
 
+def test_what_others_may_read_does_not_decide_how_a_slip_is_read(kb: Kb) -> None:
+    kb.collections.create(SYSTEM, "hidden", "Hidden")
+    kb.documents.add(SYSTEM, "hidden", io.BytesIO(b"x"), "x.txt")
+    job = kb.jobs.claim()
+    assert job is not None
+    text = "Emploiees is how Zed spells it."
+    parsed = Parsed(text, (0,), (Chunk(0, text, 0, len(text)),), kb.encoder.encode_documents([text]), "txt", "en", None, None)  # fmt: skip
+    kb.documents.publish(job, parsed, kb.encoder.name)
+    key = Principal("key", "key_crm", "CRM", scopes=frozenset({"ask"}), collections=frozenset({"docs"}))
+    asked = Question("How many days of paid leave do emploiees get?")
+    assert "emploiees → employees" in (answer_text(kb.asker.ask(key, asked)).notice or "")
+    assert "emploiees" not in (answer_text(kb.asker.ask(SYSTEM, asked)).notice or "")  # a word it may read
+
+
 def test_unanswered_questions_are_listed(kb: Kb) -> None:
     answer = answer_text(kb.asker.ask(SYSTEM, Question("Who won the 1998 football world cup in Marseille?")))
     assert answer.tier == "none"
