@@ -23,7 +23,7 @@ _WORD = re.compile(r"[^\W\d_]+")
 def slips(question: str, texts: Iterable[str]) -> dict[str, str]:
     """The question's words that may be slips, as far as the texts found for it tell, and what they may mean."""
     typed = [match[0] for match in _WORD.finditer(question) if not _name(question, match)]
-    typed = [word for word in typed if len(word) >= SHORTEST]
+    typed = [word for word in typed if len(word) >= SHORTEST and fold(word) not in STOP]
     if not typed:
         return {}
     spelt = {word for text in texts for word in _WORD.findall(fold(text)) if len(word) >= SHORTEST - 1} - STOP

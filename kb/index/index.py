@@ -19,7 +19,7 @@ from kb.errors import KbError
 from kb.index import snapshot as snapshots
 from kb.index.rows import Allowed
 from kb.index.state import State
-from kb.index.text import terms
+from kb.index.text import STOP_WORDS, terms
 from kb.ports import Encoder
 from kb.store.chunks import Chunks
 from kb.store.db import Database
@@ -155,9 +155,13 @@ class Index:
     def unknown(
         self, words: Iterable[str], collection_ids: frozenset[int], filters: Filters | None = None
     ) -> set[str]:
-        """Those words that no allowed chunk holds in any form: what else is stored does not show."""
+        """Those words that no allowed chunk holds in any form: what else is stored does not show.
+
+        Stop words, which are not indexed, count as known.
+        """
         lexical, allowed = self.refresh().lexical, Allowed(collection_ids, filters or Filters())
-        return {word for word in words if not len(lexical.search(terms(word), allowed, 1)[0])}
+        asked = [word for word in words if word.lower() not in STOP_WORDS]
+        return {word for word in asked if not len(lexical.search(terms(word), allowed, 1)[0])}
 
     def refresh(self, head: int | None = None) -> State:
         """Replay the log past what this process has seen. Cheap when there is nothing new."""

@@ -90,6 +90,14 @@ def test_nothing_outside_the_allowed_collections(db: Database, index: Index, add
     assert len(index.search("parking", frozenset({999})).ids) == 0
 
 
+def test_unknown_words_are_those_that_no_allowed_chunk_holds(db: Database, index: Index, add: Add) -> None:
+    add("a.txt", "Parking is free.")
+    add("b.txt", "Bicycles are blue.", "other")
+    words = ["parked", "bicycle", "boats", "there"]
+    assert index.unknown(words, ids_of(db)) == {"boats"}
+    assert index.unknown(words, ids_of(db, "docs")) == {"bicycle", "boats"}
+
+
 def test_filters_narrow_both_legs(db: Database, index: Index, add: Add) -> None:
     add("a.txt", "Parking is free.", language="en", type="txt")
     add("b.txt", "Parking 免费.", language="zh-Hant", type="md")
