@@ -23,6 +23,7 @@ from kb.settings import Settings
 from kb.store import SYSTEM, Database
 from kb.store.tables import JobRow
 from tests.fakes import FakeEncoder
+from tests.waiting import until
 
 pytestmark = [pytest.mark.tika, pytest.mark.slow]
 # seconds of work for Tika, and one sentence for everybody else
@@ -35,13 +36,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TikaServer]:
         pytest.skip("needs Java and the Tika server (python -m ingest.setup_tika)")
     with TikaServer(Settings(data=tmp_path_factory.mktemp("tika"), tika_slots=1)) as server:
         yield server
-
-
-def until(what: Callable[[], bool], seconds: float = 60.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not what():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.02)
 
 
 def reading(server: TikaServer) -> bool:

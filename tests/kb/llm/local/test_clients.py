@@ -10,7 +10,7 @@ import socket
 import threading
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from pydantic import SecretStr
 
 from kb.llm.openai import OpenAIChat
 from kb.settings import Settings
+from tests.waiting import until
 
 from . import speaking
 from .conftest import model_server, serve
@@ -62,13 +63,6 @@ def say(client: openai.OpenAI, prompt: str, count: int = 40, **fields: object) -
 def prompt(number: int, size: int = 60) -> str:
     dice = random.Random(number)
     return "".join(dice.choice("abcdefgh ") for _ in range(size))
-
-
-def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def test_openai_chat(answering_server: str) -> None:

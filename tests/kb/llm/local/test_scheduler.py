@@ -24,6 +24,7 @@ from kb.llm.local.sequences import Failed, Finished, Request, Sequence
 from kb.llm.local.tokenizer import Tokenizer
 from kb.llm.local.types import PAGE
 from kb.llm.local.writer import Delta, Writer
+from tests.waiting import until
 
 from . import speaking
 
@@ -77,13 +78,6 @@ def prompt(size: int, seed: int = 0) -> list[int]:
 
 def expected(tokens: list[int], count: int = 20) -> str:
     return TOKENIZER.decode(speaking.letters(tokens, count))
-
-
-def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
 
 
 @pytest.mark.parametrize("size", [1, 31, 32, 33, 64, 200])

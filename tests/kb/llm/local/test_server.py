@@ -21,6 +21,7 @@ from kb.llm.local.server import Server
 from kb.llm.local.service import Service
 from kb.llm.local.state import State
 from kb.llm.local.tokenizer import Tokenizer
+from tests.waiting import until
 
 from . import speaking
 
@@ -106,13 +107,6 @@ def make() -> Iterator[Make]:
         until(lambda front=front: front.server.connections == 0)
         front.server.server_close()
     until(lambda: threading.active_count() <= threads)
-
-
-def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
 
 
 def test_chat_tells_answer_and_reasoning_apart(make: Make) -> None:
