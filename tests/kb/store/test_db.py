@@ -18,6 +18,7 @@ from kb.errors import Broken, Busy
 from kb.store import db as database_module
 from kb.store.db import Database
 from kb.store.tables import MetaRow
+from tests.waiting import until
 
 fork = multiprocessing.get_context("fork")
 PRAGMAS = {"journal_mode": "wal", "wal_autocheckpoint": 0, "synchronous": 2, "foreign_keys": 1}
@@ -174,10 +175,8 @@ def _hold(url: str, notes: Path, locked: bool) -> None:
         db.note("in")
         session.merge(MetaRow(key="n", value="1"))
         session.flush()
-        until = time.monotonic() + (
-            1 if locked else 30
-        )  # without the lock, for as long as the other one takes
-        while time.monotonic() < until and len(notes.read_text().splitlines()) < 2:
+        end = time.monotonic() + (1 if locked else 30)  # without the lock, for as long as the other one takes
+        while time.monotonic() < end and len(notes.read_text().splitlines()) < 2:
             time.sleep(0.01)
         db.note("out")
     os._exit(0)
@@ -190,8 +189,7 @@ def test_only_the_lock_keeps_a_checkpoint_out_of_a_write(db: Database, tmp_path:
         session.merge(MetaRow(key="filler", value="x" * 20_000))
     writer = fork.Process(target=_hold, args=(db.url, notes, locked))
     writer.start()
-    while not notes.exists():
-        time.sleep(0.01)
+    until(lambda: notes.exists() and notes.read_text())  # there, and written: not only opened
     other = Noting(db.url, lock_timeout=60)
     other.notes, other.locked = notes, locked
     try:
