@@ -23,6 +23,7 @@ from kb.index.text import STOP_WORDS, terms
 from kb.ports import Encoder
 from kb.store.chunks import Chunks
 from kb.store.db import Database
+from kb.store.logtrim import trim
 from kb.types import Filters
 
 SNAPSHOT_AFTER = 2000  # unsaved log entries, or a tenth of the index if that is more
@@ -83,7 +84,7 @@ class Index:
     """Opened at the first search. Safe to use from several threads and beside other processes."""
 
     def __init__(self, db: Database, encoder: Encoder, directory: Path) -> None:
-        self._chunks = Chunks(db)
+        self._db, self._chunks = db, Chunks(db)
         self._encoder = encoder
         self._home = directory / encoder.name
         self._lock = threading.RLock()
@@ -211,6 +212,7 @@ class Index:
             }
             snapshots.write(self._home, manifest, frozen.write)
             state.unsaved -= unsaved
+            trim(self._db, min(snapshots.older(self._home), frozen.seq))
             return True
 
     def check(self, sample: int = 200) -> IndexCheck:

@@ -82,6 +82,12 @@ def write(home: Path, manifest: dict[str, Any], fill: Callable[[Path], None]) ->
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+def older(home: Path) -> int:
+    """The log number of the oldest snapshot that a start could fall back to; 0 while there are fewer than KEEP."""
+    kept = _snapshots(home)[:KEEP]
+    return int(kept[-1].name.split("-")[0]) if len(kept) == KEEP else 0
+
+
 @contextmanager
 def turn(home: Path) -> Iterator[bool]:
     """Whether it is this process's turn to write a snapshot; the lock stands beside the home, not in it."""

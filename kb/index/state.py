@@ -49,10 +49,13 @@ class State:
         self.rows.add(batch.adds)
         self.vectors.add(batch.embeddings)
         self.lexical.add(batch.adds)
-        self.rows.delete(batch.deletes)
-        self.lexical.delete(batch.deletes)
+        deletes = list(batch.deletes)
+        if batch.live is not None:
+            deletes += np.setdiff1d(self.rows.ids[self.rows.alive], batch.live).tolist()
+        self.rows.delete(deletes)
+        self.lexical.delete(deletes)
         self.seq = batch.seq
-        self.unsaved += len(batch.adds) + len(batch.deletes)
+        self.unsaved += len(batch.adds) + len(deletes)
 
     def mask(self, allowed: Allowed) -> NDArray[np.bool_]:
         """[rows] bool. Kept by the allowed set itself, which each request computes from SQL anew."""

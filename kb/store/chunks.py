@@ -18,6 +18,7 @@ from sqlalchemy import Row, Select, and_, bindparam, func, select
 from sqlalchemy.orm import Session
 
 from kb.errors import Broken
+from kb.store import meta
 from kb.store.db import Database
 from kb.store.scope import Scope
 from kb.store.tables import ChunkRow, CollectionRow, DocumentRow, IndexLogRow, RevisionRow
@@ -46,12 +47,16 @@ class LogBatch:
 
     adds[i] has the vector embeddings[i] ([n, dim] float32). Apply adds, then deletes: ids are never
     used twice, and a chunk that is gone by now is left out of adds, so this order is always right.
+
+    live: only for a reader that the log was trimmed beyond: ids of all live chunks, ascending. What else it
+    holds is gone.
     """
 
     seq: int
     adds: tuple[IndexedChunk, ...]
     embeddings: NDArray[np.float32]
     deletes: tuple[int, ...]
+    live: NDArray[np.int64] | None = None
 
 
 @dataclass(frozen=True)
@@ -98,18 +103,20 @@ class Chunks:
         Each batch is read in a session of its own, so slow consumers hold no snapshot open. Raises
         Broken for an embedding that is not `dim` float32 numbers.
         """
+        floor: int | None = (
+            None if seq else -1
+        )  # the floor that the reader was brought over; at 0 it holds nothing
         while True:
-            found = self._batch(seq, encoder, dim, batch)
+            found = self._batch(seq, encoder, dim, batch, floor)
             if found is None:
                 return
-            yield found
-            seq = found.seq
+            yield found[0]
+            seq, floor = found[0].seq, found[1]
 
     def ids(self, encoder: str) -> NDArray[np.int64]:
         """Ids of all live chunks of an encoder, ascending: what an index must hold, no more and no less."""
         with self.db.read() as session:
-            query = select(ChunkRow.id).where(ChunkRow.encoder == encoder).order_by(ChunkRow.id)
-            return np.fromiter(session.scalars(query), dtype=np.int64)
+            return _live(session, encoder)
 
     def vectors(self, ids: Sequence[int]) -> dict[int, NDArray[np.float32]]:
         """Stored embeddings by chunk id; ids that are gone are left out. For checks, not for answers."""
@@ -135,8 +142,11 @@ class Chunks:
         rows = session.connection().execute(_BY_PLACE, {**place, "scope": list(scope.collection_ids)})
         return [_loaded(row) for row in rows]
 
-    def _batch(self, seq: int, encoder: str, dim: int, batch: int) -> LogBatch | None:
+    def _batch(
+        self, seq: int, encoder: str, dim: int, batch: int, over: int | None
+    ) -> tuple[LogBatch, int] | None:
         with self.db.read() as session:
+            floor = meta.log_floor(session)
             log = session.execute(
                 select(IndexLogRow.seq, IndexLogRow.op, IndexLogRow.chunk_id)
                 .where(IndexLogRow.seq > seq)
@@ -145,6 +155,8 @@ class Chunks:
             ).all()
             if not log:
                 return None
+            behind = seq < floor and over not in (floor, -1)
+            live = _live(session, encoder) if behind else None
             added = [chunk_id for _, op, chunk_id in log if op == "add"]
             rows = session.execute(
                 _indexed().where(ChunkRow.id.in_(added), ChunkRow.encoder == encoder)
@@ -153,12 +165,19 @@ class Chunks:
             if len(row[-1]) != 4 * dim:
                 raise Broken(f"Chunk {row[0]} has an embedding of {len(row[-1])} bytes instead of {4 * dim}.")
         vectors = np.frombuffer(b"".join(row[-1] for row in rows), dtype="<f4").reshape(len(rows), dim)
-        return LogBatch(
+        found = LogBatch(
             seq=log[-1].seq,
             adds=tuple(_added(row) for row in rows),
             embeddings=vectors,
             deletes=tuple(chunk_id for _, op, chunk_id in log if op == "delete"),
+            live=live,
         )
+        return found, floor
+
+
+def _live(session: Session, encoder: str) -> NDArray[np.int64]:
+    query = select(ChunkRow.id).where(ChunkRow.encoder == encoder).order_by(ChunkRow.id)
+    return np.fromiter(session.scalars(query), dtype=np.int64)
 
 
 def _added(row: Row[*tuple[Any, ...]]) -> IndexedChunk:

@@ -21,6 +21,8 @@ NAMES = (
     "publish.committed",
     "delete.logged",
     "delete.committed",
+    "trim.removed",
+    "trim.committed",
 )
 _wanted, _, _nth = os.environ.get("KB_CRASHPOINT", "").partition(":")
 _left = int(_nth or 1)

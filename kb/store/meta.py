@@ -7,6 +7,7 @@ from sqlalchemy.orm import Session
 from kb.store.tables import MetaRow
 
 FAQ_VERSION = "faq_version"
+LOG_FLOOR = "index_log_floor"  # at or below this, deletes may be missing from the index log
 
 
 def get(session: Session, key: str) -> str | None:
@@ -23,3 +24,8 @@ def put(session: Session, key: str, value: str) -> None:
 def bump(session: Session, key: str) -> None:
     """Add one to a counter in the caller's transaction."""
     put(session, key, str(int(get(session, key) or 0) + 1))
+
+
+def log_floor(session: Session) -> int:
+    """The log number at or below which the index log was trimmed; 0 where it never was."""
+    return int(get(session, LOG_FLOOR) or 0)

@@ -31,6 +31,7 @@ from kb.store import (
     crashpoints,
     migrations,
 )
+from kb.store.logtrim import trim
 from tests.fakes import FakeEncoder, parsed, put
 
 fork = multiprocessing.get_context("fork")
@@ -101,6 +102,7 @@ def once(folder: Path, point: str) -> None:
     (gone,) = house.documents.list(SYSTEM, q="gone.txt")[0]
     house.documents.delete(SYSTEM, gone.id)
     house.note("deleted")
+    trim(house.db, Chunks(house.db).head())
     os._exit(0)
 
 
