@@ -22,6 +22,7 @@ from kb.errors import Unavailable
 from kb.settings import Settings
 
 MAIN_CLASS = "org.apache.tika.server.core.TikaServerCli"
+LEFT_S = 24 * 3600  # a folder untouched for so long, whose ports nobody answers, belongs to nobody
 RESTART_S = 5.0  # between two starts: one that dies at once is not hammered
 
 
@@ -47,6 +48,7 @@ def command(settings: Settings, port: int = 0, *, class_path: Sequence[Path] = (
     first = port or settings.tika_port or free_ports(settings.tika_slots)
     directory = (settings.data / "tika" / str(first)).resolve()
     shutil.rmtree(directory, ignore_errors=True)  # a killed JVM leaves its temporary files
+    _sweep(directory.parent, settings.tika_slots)
     (directory / "tmp").mkdir(parents=True)
     config = tika_config.write(settings, first, directory, ocr.languages())
     classes = os.pathsep.join(str(path) for path in (jar, *class_path))
@@ -58,6 +60,23 @@ def command(settings: Settings, port: int = 0, *, class_path: Sequence[Path] = (
     env = {**kept, "HOME": str(directory / "tmp"), "OMP_THREAD_LIMIT": "1"}
     urls = tuple(f"http://127.0.0.1:{first + slot}" for slot in range(settings.tika_slots))
     return Command((*argv, "-c", str(config)), env, urls)
+
+
+def _sweep(home: Path, slots: int) -> None:
+    """Remove what Tika servers on other ports left: each start may draw new ones."""
+    for left in home.glob("[0-9]*"):
+        with contextlib.suppress(OSError, ValueError):
+            if time.time() - left.stat().st_mtime > LEFT_S and not _answers(int(left.name), slots):
+                shutil.rmtree(left, ignore_errors=True)
+
+
+def _answers(first: int, count: int) -> bool:
+    for port in range(first, first + count):
+        with socket.socket() as probe:
+            probe.settimeout(1)
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return True
+    return False
 
 
 def free_ports(count: int) -> int:

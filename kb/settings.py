@@ -108,6 +108,14 @@ class Settings(BaseSettings):
     )
     model_kv_ram: str = Field("1GB", description="Memory for the local model's key-value cache.")
 
+    # keeping
+    keep_answers_days: int = Field(
+        0, ge=0, description="Days after its last question that a conversation is deleted; 0 keeps all."
+    )
+    keep_revisions: int = Field(
+        0, ge=0, description="Newest revisions kept of a document, beside the one that answers; 0 keeps all."
+    )
+
     # people
     session_days: int = Field(14, ge=1, description="Days until a browser session ends.")
     trusted_proxies: int = Field(

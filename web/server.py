@@ -11,6 +11,7 @@ import contextlib
 import logging
 import sys
 import threading
+import time
 from typing import Any
 
 from gunicorn.app.base import BaseApplication  # type: ignore[import-untyped]
@@ -20,11 +21,15 @@ from kb.app import Kb, build
 from kb.errors import KbError
 from kb.local import open_door
 from kb.settings import Settings
+from kb.store import upkeep
 from web import create_app, sse
 
 SPARE_THREADS = 16
 GRACE_S = 25
 KEEP_ALIVE_S = 15
+UPKEEP_FIRST_S, UPKEEP_EVERY_S = 300.0, 24 * 3600.0
+
+log = logging.getLogger("web")
 
 
 class Worker(ThreadWorker):  # type: ignore[misc]
@@ -75,6 +80,7 @@ class Server(BaseApplication):  # type: ignore[misc]
             app = create_app(kb, door)
             kb.index.refresh()  # encoder and indexes are loaded before the first question
             threading.Thread(target=_warm, args=(kb,), name="warm", daemon=True).start()
+            threading.Thread(target=_upkeep, args=(kb,), name="upkeep", daemon=True).start()
         except KbError as error:
             print(f"kb serve: {error.detail}", file=sys.stderr, flush=True)
             raise SystemExit(1) from None
@@ -87,6 +93,20 @@ def _warm(kb: Kb) -> None:
     with contextlib.suppress(KbError):
         kb.encoder.encode_question("the first question")
         kb.encoder.encode_documents(["the first sentence that is read"])
+
+
+def _upkeep(kb: Kb) -> None:
+    """Once a day, and first when the start is well over."""
+    time.sleep(UPKEEP_FIRST_S)
+    while True:
+        keep = kb.settings
+        try:
+            upkeep(
+                kb.db, kb.blobs, keep_answers_days=keep.keep_answers_days, keep_revisions=keep.keep_revisions
+            )
+        except (KbError, OSError) as error:
+            log.warning("letting go of old rows and files: %s", error)
+        time.sleep(UPKEEP_EVERY_S)
 
 
 def address(settings: Settings) -> str:

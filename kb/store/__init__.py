@@ -15,6 +15,7 @@ from kb.store.jobs import FenceLost, Jobs
 from kb.store.mend import mend, sweep
 from kb.store.private import private_directory
 from kb.store.scope import SYSTEM, Scope, allowed, need
+from kb.store.upkeep import upkeep
 
 __all__ = [
     "SYSTEM",
@@ -43,4 +44,5 @@ __all__ = [
     "need",
     "private_directory",
     "sweep",
+    "upkeep",
 ]

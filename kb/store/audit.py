@@ -39,6 +39,8 @@ ACTIONS = (
     "faq.delete",
     "setup.redeem",
     "doctor.repair",
+    "conversation.delete",
+    "retention.apply",
 )
 
 

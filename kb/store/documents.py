@@ -245,6 +245,8 @@ class Documents:
                 .where(RevisionRow.document_id == id, RevisionRow.number == number)
                 .options(undefer(RevisionRow.text), undefer(RevisionRow.page_starts))
             ).first()
+            if found is None and revision is not None:
+                raise NotFound(f"{row.title} has no revision {revision}, or it is not kept any more.")
             if found is None or found.text is None:
                 raise NotFound(f"{row.title} has no text yet (it is {row.state}).")
             return DocumentText(

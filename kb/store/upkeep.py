@@ -1,0 +1,80 @@
+"""What is let go by itself, once a day: litter always, conversations and old revisions only where the operator says so.
+
+Everything else that grows is either cleared where it is written (sessions, idempotency keys, the index log)
+or kept on purpose (documents, audit): docs/running.md has the list.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import cast
+
+from sqlalchemy import delete, exists, func, select
+from sqlalchemy.engine import CursorResult
+from sqlalchemy.orm import Session
+
+from kb.store import audit
+from kb.store.blobs import Blobs
+from kb.store.db import Database
+from kb.store.mend import sweep
+from kb.store.scope import SYSTEM
+from kb.store.tables import ConversationRow, DocumentRow, JobRow, RevisionRow
+from kb.store.values import now
+
+AT_ONCE = 200  # rows in one transaction: others wait for it
+
+
+def upkeep(
+    db: Database, blobs: Blobs, *, keep_answers_days: int = 0, keep_revisions: int = 0
+) -> dict[str, int]:
+    """Let go of what may go: {"conversations": n, "revisions": n, "files": n}. 0 as a limit keeps everything.
+
+    keep_answers_days: conversations whose last question is older go, with answers and feedback.
+    keep_revisions: a document's newest so many stay, and always the one that answers. Safe beside everything.
+    """
+    done = {"conversations": 0, "revisions": 0}
+    if keep_answers_days:
+        done["conversations"] = _conversations(db, keep_answers_days)
+    if keep_revisions:
+        done["revisions"] = _revisions(db, keep_revisions)
+    if any(done.values()):
+        with db.write() as session:
+            audit.record(session, SYSTEM, "retention.apply", "store", **done)
+    return {**done, "files": sweep(db, blobs)}
+
+
+def _conversations(db: Database, days: int) -> int:
+    old = select(ConversationRow.id).where(ConversationRow.updated_at < now() - timedelta(days=days))
+    gone = 0
+    while True:
+        with db.write() as session:
+            some = delete(ConversationRow).where(ConversationRow.id.in_(old.limit(AT_ONCE)))
+            removed = _run(session, some)
+        gone += removed
+        if removed < AT_ONCE:
+            return gone
+
+
+def _revisions(db: Database, keep: int) -> int:
+    live = exists().where(JobRow.revision_id == RevisionRow.id, JobRow.state.in_(("queued", "leased")))
+    old = (
+        select(RevisionRow.id)
+        .join(DocumentRow, DocumentRow.id == RevisionRow.document_id)
+        .where(
+            RevisionRow.number <= DocumentRow.latest_revision - keep,
+            RevisionRow.number != func.coalesce(DocumentRow.current_revision, 0),
+            ~live,
+        )
+    )
+    gone = 0
+    while True:
+        with db.write() as session:
+            removed = _run(session, delete(RevisionRow).where(RevisionRow.id.in_(old.limit(AT_ONCE))))
+        gone += removed
+        if removed < AT_ONCE:
+            return gone
+
+
+def _run(session: Session, statement: object) -> int:
+    done = session.execute(statement.execution_options(synchronize_session=False))  # type: ignore[attr-defined]
+    return cast("CursorResult[int]", done).rowcount
