@@ -11,6 +11,7 @@ from sqlalchemy import ColumnElement, Select, and_, or_, select
 from sqlalchemy.orm import Session
 
 from kb.errors import FieldError, Invalid, NotFound
+from kb.store import audit
 from kb.store.answer_rows import as_answer, readable, to_body, withheld
 from kb.store.audit import who
 from kb.store.db import Database
@@ -154,9 +155,10 @@ class Conversations:
             return self._shown(session, principal, rows)
 
     def delete(self, principal: Principal, conversation_id: str) -> None:
-        """Remove a conversation with its answers and their feedback."""
+        """Remove a conversation with its answers and their feedback. NotFound: not this principal's."""
         with self.db.write() as session:
             session.delete(_own(session, principal, conversation_id))
+            audit.record(session, principal, "conversation.delete", conversation_id)
 
     def feedback(
         self,

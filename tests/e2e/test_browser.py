@@ -162,6 +162,14 @@ def test_first_five_minutes(site: Site, chromium: Any, tmp_path: Path, width: in
     page.wait_for_selector("article.answer .tag:has-text('No answer found')")
 
     assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+    # delete the conversation
+    if width < 700:
+        page.click("#menu")
+    page.hover("#conversations li")
+    page.click("#conversations button[aria-label='Delete: How many days of leave?']")
+    page.wait_for_url(f"{site.url}/")
+    page.wait_for_selector("#conversations:has-text('Your questions will be listed here')", state="attached")
     assert outside == [] and said == []
     context.close()
 

@@ -107,6 +107,9 @@ class Caller:
     def post(self, path: str, **given: Any) -> Any:
         return self("POST", path, **given)
 
+    def delete(self, path: str, **given: Any) -> Any:
+        return self("DELETE", path, **given)
+
     def upload(self, text: bytes, name: str = "note.txt", **fields: Any) -> Any:
         headers = fields.pop("headers", {})
         path = "/documents" if self.base else "/app/documents"

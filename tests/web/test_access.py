@@ -17,6 +17,7 @@ REST = {
     "get_answer": "ask",
     "list_conversations": "ask",
     "get_conversation": "ask",
+    "delete_conversation": "ask",
     "add_document": "documents:write",
     "list_documents": "documents:read",
     "get_document": "documents:read",
@@ -225,6 +226,10 @@ def test_conversations_are_their_owners(world: World) -> None:
     assert other.get(f"/app/answers/{answer['id']}").status_code == 404
     assert other.post(f"/app/answers/{answer['id']}/feedback", json={"rating": "up"}).status_code == 404
     assert other.ask("and?", conversation_id=answer["conversation_id"]).status_code == 404
+    assert other.delete(f"/app/conversations/{answer['conversation_id']}").status_code == 404
+    assert world.browser("admin").delete(f"/app/conversations/{answer['conversation_id']}").status_code == 404
+    assert world.rest("read").delete(f"/conversations/{answer['conversation_id']}").status_code == 404
+    assert world.browser("reader").get(f"/app/answers/{answer['id']}").status_code == 200
 
 
 def test_only_admins_see_why(world: World) -> None:

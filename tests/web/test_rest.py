@@ -9,7 +9,8 @@ import tempfile
 
 import pytest
 
-from kb.store import Database
+from kb.store import SYSTEM, Database
+from kb.store.audit import entries
 from kb.store.tables import MetaRow
 from tests.web.conftest import World, publish
 
@@ -55,6 +56,21 @@ def test_ask_again_in_the_same_conversation(world: World) -> None:
     ]
     assert rest.get("/conversations").get_json()["data"][0]["title"] == "holiday"
     assert rest.get(f"/answers/{first['id']}").get_json()["text"] == first["text"]
+
+
+def test_a_conversation_is_deleted_by_its_owner(world: World) -> None:
+    rest = world.rest()
+    gone, kept = rest.ask("holiday").get_json(), rest.ask("salary").get_json()
+    assert rest.post(f"/answers/{gone['id']}/feedback", json={"rating": "down"}).status_code == 204
+    path = f"/conversations/{gone['conversation_id']}"
+    assert rest.delete(path).status_code == 204
+    assert [row["id"] for row in rest.get("/conversations").get_json()["data"]] == [kept["conversation_id"]]
+    assert rest.get(path).status_code == rest.get(f"/answers/{gone['id']}").status_code == 404
+    assert rest.delete(path).status_code == rest.delete("/conversations/nothing").status_code == 404
+    assert rest.ask("and?", conversation_id=gone["conversation_id"]).status_code == 404
+    assert world.kb.conversations.feedbacks(SYSTEM)[0] == []
+    line = entries(world.kb.db, SYSTEM, limit=1)[0][0]
+    assert (line.action, line.object) == ("conversation.delete", gone["conversation_id"])
 
 
 def test_ask_passes_filters_on(world: World) -> None:

@@ -58,6 +58,19 @@ def list_conversations(kb: Kb, principal: Principal, *, query: Paging) -> Respon
 
 
 @endpoint(
+    "DELETE",
+    "/conversations/{id}",
+    scope="ask",
+    tag="Conversations",
+    replies={204: Reply(None, "Gone, with its answers and their feedback.")},
+)
+def delete_conversation(kb: Kb, principal: Principal, *, id: str) -> Response:
+    """Delete one of the caller's conversations."""
+    kb.conversations.delete(principal, id)
+    return reply(None)
+
+
+@endpoint(
     "GET",
     "/conversations/{id}",
     scope="ask",

@@ -2,7 +2,7 @@
 import { AnswerView } from "/static/js/answer.js";
 import { closeEvidence } from "/static/js/evidence.js";
 import { readEvents } from "/static/js/sse.js";
-import { call, el, problemOf, toast } from "/static/js/ui.js";
+import { call, el, icon, problemOf, toast } from "/static/js/ui.js";
 
 const $ = (id) => document.getElementById(id);
 const [log, scroller, empty, form, box, send, stop] = ["log", "scroller", "empty", "composer", "question", "send", "stop"].map($);
@@ -90,11 +90,22 @@ async function listConversations() {
     const { data } = await call("GET", "/conversations?limit=50");
     $("conversations").replaceChildren(...data.map((row) => el("li", {}, el("a", {
       href: `/c/${encodeURIComponent(row.id)}`, title: row.title, "aria-current": row.id === conversation ? "page" : null,
-    }, row.title))));
+    }, row.title), el("button", { type: "button", className: "icon-button", "aria-label": `Delete: ${row.title}`, onclick: () => remove(row) }, icon("trash")))));
     if (!data.length) $("conversations").append(el("li", { className: "hint" }, "Your questions will be listed here."));
   } catch (error) {
     toast(error.message);
   }
+}
+
+async function remove(row) {
+  if (!confirm(`Delete “${row.title}” with its answers? This cannot be undone.`)) return;
+  try {
+    await call("DELETE", `/conversations/${encodeURIComponent(row.id)}`);
+  } catch (error) {
+    if (error.status !== 404) { toast(error.message); return; } // 404: deleted in another window
+  }
+  if (row.id === conversation) location.assign("/");
+  else listConversations();
 }
 
 async function load(id) {
