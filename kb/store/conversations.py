@@ -16,7 +16,8 @@ from kb.store.answer_rows import as_answer, readable, to_body, withheld
 from kb.store.audit import who
 from kb.store.db import Database
 from kb.store.scope import need
-from kb.store.tables import AnswerRow, ConversationRow, FeedbackRow
+from kb.store.tables import AnswerRow, ConversationRow, FaqWordingRow, FeedbackRow
+from kb.store.unanswered import LOOKED_AT, Unanswered, grouped, key
 from kb.store.values import aware, clean, cursor, new_id, now, read_cursor
 from kb.types import Answer, Audience, Principal, Tier, Turn
 
@@ -30,16 +31,6 @@ class Conversation:
     ticket_id: str | None
     created_at: datetime
     updated_at: datetime
-
-
-@dataclass(frozen=True)
-class Unanswered:
-    """A question that found no answer. question: with its subject, as it was searched for."""
-
-    id: str
-    question: str
-    tier: Tier
-    created_at: datetime
 
 
 @dataclass(frozen=True)
@@ -187,7 +178,10 @@ class Conversations:
     def unanswered(
         self, principal: Principal, cursor: str | None = None, limit: int = 50
     ) -> tuple[Sequence[Unanswered], str | None]:
-        """Everybody's questions that found no answer, latest first; for those who write FAQ entries."""
+        """Everybody's questions that found no answer, each once, the one asked last first; for who writes the FAQ.
+
+        Wordings of FAQ entries are left out: they have an answer now.
+        """
         need(principal, "faq:write")
         limit = max(1, min(limit, 500))
         query = select(AnswerRow.id, AnswerRow.standalone, AnswerRow.tier, AnswerRow.created_at)
@@ -195,13 +189,16 @@ class Conversations:
         query = query.where(
             AnswerRow.answerable.is_(False), AnswerRow.body["support"].as_string() != "unchecked"
         )
-        if cursor:
-            query = query.where(_before(AnswerRow.created_at, AnswerRow.id, cursor))
-        query = query.order_by(AnswerRow.created_at.desc(), AnswerRow.id.desc()).limit(limit + 1)
+        query = query.order_by(AnswerRow.created_at.desc(), AnswerRow.id.desc()).limit(LOOKED_AT)
         with self.db.read() as session:
             rows = session.execute(query).all()
-        found = [Unanswered(row[0], row[1], _tier(row[2]), aware(row[3])) for row in rows[:limit]]
-        return found, _next([(row[3], row[0]) for row in rows], limit)
+            curated = {key(wording) for wording in session.scalars(select(FaqWordingRow.text))}
+        every = grouped((Unanswered(row[0], row[1], _tier(row[2]), row[3]) for row in rows), curated)
+        if cursor:
+            after = _place(cursor)
+            every = [row for row in every if (row.created_at, row.id) < after]
+        found = [replace(row, created_at=aware(row.created_at)) for row in every[:limit]]
+        return found, _next([(row.created_at, row.id) for row in every], limit)
 
     def feedbacks(
         self, principal: Principal, cursor: str | None = None, limit: int = 50
@@ -282,10 +279,14 @@ def _next(places: Sequence[tuple[datetime, str]], limit: int) -> str | None:
     return cursor(moment.isoformat(), id_)
 
 
-def _before(moment_column: Any, id_column: Any, text: str) -> ColumnElement[bool]:
+def _place(text: str) -> tuple[datetime, str]:
     moment, id_ = read_cursor(text, 2)
     try:
-        at = datetime.fromisoformat(moment)
+        return datetime.fromisoformat(moment), id_
     except ValueError:
         raise Invalid("The cursor is not one of ours.") from None
+
+
+def _before(moment_column: Any, id_column: Any, text: str) -> ColumnElement[bool]:
+    at, id_ = _place(text)
     return or_(moment_column < at, and_(moment_column == at, id_column < id_))

@@ -253,4 +253,19 @@ def test_nothing_is_lost_without_a_word(site: Site, chromium: Any, tmp_path: Pat
     page.select_option("#users select", "reader")
     page.wait_for_selector("#toasts:has-text('last active admin')")
     page.wait_for_function("document.querySelector('#users select').value === 'admin'")
+
+    for question in ("Quantum chromodynamics?", "quantum Chromodynamics"):
+        assert page.request.post(
+            f"{site.url}/app/ask", data={"question": question}, headers={"Origin": site.url}
+        ).ok
+    page.goto(f"{site.url}/admin/unanswered")
+    page.wait_for_selector("#unanswered td:text-is('2')")
+    page.click("#unanswered a:has-text('FAQ entry')")
+    page.wait_for_selector("#faq-form:visible")
+    assert page.input_value("#faq-form [name=question]") == "quantum Chromodynamics"
+    page.fill("#faq-form [name=answer]", "The theory of quarks.")
+    page.click("#faq-form button[type=submit]")
+    page.wait_for_selector("#list summary:has-text('Chromodynamics')")
+    page.goto(f"{site.url}/admin/unanswered")
+    page.wait_for_selector("#unanswered:has-text('Every question so far found an answer')")
     context.close()

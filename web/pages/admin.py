@@ -162,10 +162,16 @@ def revoke_key(kb: Kb, principal: Principal, *, id: str) -> Response:
 
 @_call("GET", "/unanswered", "faq:write", query=Paging)
 def unanswered(kb: Kb, principal: Principal, *, query: Paging) -> Response:
-    """Questions that found no answer."""
+    """Questions that found no answer, each once: how often, and when last."""
     rows, following = kb.conversations.unanswered(principal, query.cursor, query.limit)
     data = [
-        {"id": row.id, "question": row.question, "tier": row.tier, "created_at": iso(row.created_at)}
+        {
+            "id": row.id,
+            "question": row.question,
+            "tier": row.tier,
+            "count": row.count,
+            "created_at": iso(row.created_at),
+        }
         for row in rows
     ]
     return reply({"data": data, "next": following})

@@ -257,16 +257,46 @@ def test_unanswered_questions_are_for_curators_in_pages(
     conversations: Conversations, collections: Collections
 ) -> None:
     for n in range(3):
-        ask(conversations, ANN, id_=f"ans_{n}", tier="none", created_at=T0 + timedelta(days=n))
+        unanswered(conversations, f"Where is room {n}?", id_=f"ans_{n}", created_at=T0 + timedelta(days=n))
     ask(conversations, ANN, id_="ans_9", answerable=True)
     first, cursor = conversations.unanswered(CURATOR, None, 2)
     rest, end = conversations.unanswered(CURATOR, cursor, 2)
     assert [row.id for row in [*first, *rest]] == ["ans_2", "ans_1", "ans_0"] and end is None
-    assert first[0].question == "Where are the keys?"
+    assert first[0].question == "Where is room 2?"
     with pytest.raises(Forbidden):
         conversations.unanswered(ANN)
     with pytest.raises(Invalid):
         conversations.unanswered(CURATOR, "nonsense")
+
+
+def unanswered(conversations: Conversations, standalone: str, **rest: object) -> None:
+    id_ = conversations.start_or_get(ANN, None, None, standalone)
+    conversations.save(ANN, answer(id_, tier="none", **rest), standalone)  # type: ignore[arg-type]
+
+
+def test_unanswered_questions_are_one_however_they_are_typed_until_the_faq_answers_them(
+    conversations: Conversations, collections: Collections, db: Database
+) -> None:
+    wordings = [
+        "Where is the sauna?",
+        "where is the  SAUNA",
+        "Ｗhere is the sauna??",
+        "Is there a pool?",
+        "?!",
+    ]
+    for n, text in enumerate(wordings):
+        unanswered(conversations, text, id_=f"ans_{n}", created_at=T0 + timedelta(days=n))
+    rows, _ = conversations.unanswered(CURATOR)
+    assert [(row.question, row.count) for row in rows] == [
+        ("?!", 1),
+        ("Is there a pool?", 1),
+        ("Ｗhere is the sauna??", 3),
+    ]
+    assert rows[2].created_at == T0 + timedelta(days=2)
+    encoder = FakeEncoder()
+    faqs = Faqs(db, encoder.encode_documents, lambda: encoder.name)
+    faqs.create(SYSTEM, question="Where is the sauna?", answer="Downstairs.", collection="docs")
+    assert [row.question for row in conversations.unanswered(CURATOR)[0]] == ["?!", "Is there a pool?"]
 
 
 def test_conversations_come_in_pages_latest_first_and_can_be_removed(

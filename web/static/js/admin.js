@@ -82,7 +82,7 @@ async function page(id, rowOf, nothing, more) {
   $("more").hidden = !next;
 }
 
-const unanswered = (more = false) => page("unanswered", (row) => el("tr", {}, asked(row.question), when(row.created_at), answerIt(row.question)), "Every question so far found an answer.", more);
+const unanswered = (more = false) => page("unanswered", (row) => el("tr", {}, asked(row.question), el("td", { "data-label": "Times asked" }, String(row.count)), when(row.created_at), answerIt(row.question)), "Every question so far found an answer.", more);
 
 const feedback = (more = false) => page("feedback", (row) => el("tr", {}, asked(row.question),
   el("td", { "data-label": "It helped" }, el("span", { className: `tag ${row.rating === "up" ? "good" : "bad"}` }, row.rating === "up" ? "yes" : "no")),
