@@ -12,6 +12,8 @@ import re
 
 from charset_normalizer import from_bytes
 
+from ingest import alphabets
+
 SAMPLE = 64 * 1024
 BOMS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
@@ -47,7 +49,7 @@ def detect(data: bytes, *, markup: bool = False) -> str:
         if data.startswith(mark):
             return name
     sample = data[:SAMPLE]
-    wide = _without_mark(sample)
+    wide = wide_by_zeros(sample)
     if wide:
         return wide
     if _reads(data if len(data) < 4 * 2**20 else sample, "utf-8", cut=len(data) > len(sample)):
@@ -55,7 +57,7 @@ def detect(data: bytes, *, markup: bool = False) -> str:
     declared = _declared(sample) if markup else None
     if declared and declared != "utf-8" and _reads(sample, declared, cut=True):
         return declared
-    return unmarked_wide(sample) or _east_asian(sample) or _guessed(sample)
+    return unmarked_wide(sample) or alphabets.detect(sample) or _east_asian(sample) or _guessed(sample)
 
 
 def unmarked_wide(sample: bytes) -> str | None:
@@ -73,7 +75,7 @@ def unmarked_wide(sample: bytes) -> str | None:
     return None
 
 
-def _without_mark(sample: bytes) -> str | None:
+def wide_by_zeros(sample: bytes) -> str | None:
     """UTF-16 without a mark: nearly every other byte of Latin text is zero; of Chinese text, few are."""
     if len(sample) < 4 or (len(sample) % 2 and len(sample) < SAMPLE) or b"\0" not in sample:
         return None
@@ -89,12 +91,14 @@ def _without_mark(sample: bytes) -> str | None:
 
 
 def _plausible(text: str) -> bool:
-    """Mostly common East Asian and Latin characters, hardly any controls."""
+    """Mostly common characters of the scripts that offices write, hardly any controls."""
     good = sum(
         " " <= c < "\u0250"
         or c in "\n\r\t"
         or "\u3000" <= c <= "\u30ff"
+        or "\u0386" <= c <= "\u064a"
         or "\u4e00" <= c <= "\u9fff"
+        or "\uac00" <= c <= "\ud7a3"
         or "\uff01" <= c <= "\uff5e"
         for c in text
     )

@@ -6,6 +6,7 @@ the document: they are looked at here and never shown.
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -144,7 +145,7 @@ def _aside(item: Item, part: str | None) -> Iterator[Block]:
 def _titled(blocks: Sequence[Block]) -> list[Block]:
     """The first line of a slide is its title, where it is one short line with more below."""
     out: list[Block] = []
-    for block, after in zip(blocks, (*blocks[1:], None), strict=True):
+    for block, after in itertools.zip_longest(blocks, blocks[1:]):  # none at all on slides of pictures only
         first = block.page is not None and (not out or out[-1].page != block.page)
         more = after is not None and after.page == block.page
         if first and more and block.kind == "text" and len(block.text) <= TITLE and "\n" not in block.text:

@@ -38,6 +38,47 @@ def test_reads_what_was_written(text: str, encoding: str) -> None:
     assert charset.decode(text.encode(encoding))[0] == text
 
 
+POLISH = "Pracownik, który przepracował jeden rok, ma prawo do dziesięciu dni płatnego urlopu."
+CZECH = (
+    "Zaměstnanec, který odpracoval jeden rok, má nárok na deset dní placené dovolené. Žádost podejte předem."
+)
+GERMAN = "Beschäftigte haben für das Büro zwei Schlüssel; Rückfragen an die Führungskraft. Größe: 30 m²."
+SPANISH = "El empleado con un año de antigüedad tiene derecho a diez días. ¿Cómo solicitarlo?"
+RUSSIAN = "Отпуск десять дней."
+GREEK = "Ο εργαζόμενος που συμπλήρωσε ένα έτος δικαιούται δέκα ημέρες άδεια."
+TURKISH = "Bir yılını dolduran çalışan on gün ücretli izin hakkına sahiptir. Şirket açıktır."
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding"),
+    [
+        (POLISH, "cp1250"),
+        (POLISH, "iso8859_2"),
+        (CZECH, "cp1250"),
+        (CZECH, "iso8859_2"),
+        (GERMAN, "cp1252"),
+        (GERMAN, "cp850"),
+        (SPANISH, "mac_roman"),
+        (SPANISH, "cp850"),
+        (RUSSIAN, "cp1251"),
+        (RUSSIAN, "koi8_r"),
+        (RUSSIAN, "cp866"),
+        (RUSSIAN, "utf-16-le"),
+        (GREEK, "cp1253"),
+        (TURKISH, "cp1254"),
+    ],
+)
+def test_short_european_texts_in_old_encodings(text: str, encoding: str) -> None:
+    """Each was read as Windows-1252 with ³ for ł, or as Chinese, Korean or Japanese."""
+    assert charset.decode(text.encode(encoding))[0] == text
+
+
+def test_utf16_without_a_mark_in_russian_is_a_text_file(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_bytes((RUSSIAN * 3).encode("utf-16-le"))
+    assert sniff.kind_of(path, "a.txt") == "txt"
+
+
 @pytest.mark.parametrize(
     ("name", "word"),
     [("gbk.txt", "除垢剂"), ("big5.txt", "保固期"), ("shift-jis.txt", "水タンク"), ("utf-16.txt", "café")],

@@ -54,6 +54,12 @@ def test_the_first_line_of_a_slide_is_its_title() -> None:
     ]
 
 
+def test_slides_without_any_text_are_no_failure_of_ours() -> None:
+    """Slides of pictures only, and a file without slides: seen on real presentations."""
+    found = extract([item("<div class='slide-content'/>")], "pptx", 1000)
+    assert list(found.blocks) == [] and found.type == "pptx"
+
+
 def test_what_a_slide_master_says_is_read_once() -> None:
     master = (
         "<div class='slide-master-content'><p>Click to edit Master title style</p><p>Varnholt Ltd</p></div>"
