@@ -26,7 +26,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from bench.model_cache import make_store
-from kb.llm.local.reader import BlobReader, DirectReader, page_map
+from kb.llm.local.reader import BlobReader, PageReader, page_map
 from kb.llm.local.store import Store
 
 
@@ -70,7 +70,7 @@ def read_all(path: Path, way: str) -> dict[str, tuple[float, float]]:
             os.preadv(fd, [view], random.randrange(path.stat().st_size // size - 1) * 4096 * (size // 4096))
     else:
         mapped = 1 << 40 if way == "blob-mmap" else 0
-        reader = DirectReader(path, page_map(path)) if way == "direct" else BlobReader(path, mapped)
+        reader = PageReader(path, page_map(path)) if way == "direct" else BlobReader(path, mapped)
 
         def read(shard: Any) -> None:
             reader.read_into(shard, data[: shard.nbytes])

@@ -1,14 +1,13 @@
 """Threads that read shards: what is wanted now first, then what a guess says comes next.
 
 A shard is read in parts, by whichever threads are free: so all of them are busy until the last part of what a layer
-waits for, and the disk with them. Every shard is hashed the first time it is read, on the thread that read its last
+waits for, and the disk with them. Every shard is checked the first time it is read, on the thread that read its last
 part, while the others read on. One lock guards the queues and the cache's tables; it is never held while reading.
 """
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -18,6 +17,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from kb.llm.local.checks import intact
 from kb.llm.local.errors import CorruptShard
 from kb.llm.local.reader import Reader, Readers
 from kb.llm.local.slots import Key
@@ -177,7 +177,7 @@ class Loader:
             load.done(error)
 
     def _check(self, load: Load, error: Exception | None) -> None:
-        """The bytes are those that were packed: hashed on first reading, mended where they are wrong."""
+        """The bytes are those that were packed: checked on first reading, mended where they are wrong."""
         shard, out = load.shard, load.out
         if shard.id in self._checked:
             if error is not None:
@@ -185,7 +185,7 @@ class Loader:
             return
         if error is not None and not isinstance(error, (CorruptShard, OSError)):
             raise error
-        if error is not None or hashlib.sha256(out.data).digest() != shard.sha256:
+        if error is not None or not intact(shard, out):
             self._mender.mend(shard, out)
         with self._work:
             self._checked.add(shard.id)

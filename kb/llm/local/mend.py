@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import threading
 from pathlib import Path
@@ -11,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kb.errors import KbError
+from kb.llm.local.checks import same
 from kb.llm.local.errors import CorruptShard
 from kb.llm.local.pack import remake
 from kb.llm.local.reader import BlobReader
@@ -37,7 +37,7 @@ class SourceMender:
                     data = remake(store, shard)
             except (KbError, OSError) as problem:
                 raise CorruptShard(self._words(shard, f"its source could not mend it: {problem}")) from None
-            if hashlib.sha256(data).digest() != shard.sha256:
+            if not same(shard, data):
                 raise CorruptShard(self._words(shard, f"{source} holds other weights now"))
             np.copyto(out, np.frombuffer(data, np.uint8))
             self.mended += 1
@@ -48,7 +48,7 @@ class SourceMender:
         reader = BlobReader(self._path)
         try:
             reader.read_into(shard, out)
-            return hashlib.sha256(out.data).digest() == shard.sha256
+            return same(shard, out.data)
         except CorruptShard:
             return False
         finally:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from kb.errors import DiskFull, Invalid
 from kb.llm.local import quant
+from kb.llm.local.checks import checksum
 from kb.llm.local.config import ModelConfig
 from kb.llm.local.errors import BadModel
 from kb.llm.local.layout import (
@@ -90,7 +91,7 @@ def part_of(out: Path) -> Path:
 
 
 def shards_of(made: Made) -> list[tuple[Shard, memoryview]]:
-    """A packed matrix cut into shards of at most 64 MiB, each with its hash. Ids are given by the store."""
+    """A packed matrix cut into shards of at most 64 MiB, each with its hash and checksum. Ids are given by the store."""
     matrix, data = made.matrix, made.packed.data
     error = made.error
     found = []
@@ -112,6 +113,7 @@ def shards_of(made: Made) -> list[tuple[Shard, memoryview]]:
             relative_error=None if error is None else error.relative,
             largest_error=None if error is None else error.largest,
             sha256=hashlib.sha256(view).digest(),
+            checksum=checksum(view),
         )
         found.append((shard, view))
     return found

@@ -3,7 +3,8 @@
 meta    key → text: `format`, `layout`, `complete`, `source` (the folder it was packed from) and the model's own
         `config.json`, `tokenizer.json`, `chat_template.jinja`, …
 shards  one row per matrix, or per 64 MiB of one (`part`, `start`): which (layer, kind, expert), layout, shape,
-        what packing cost (`relative_error`, `largest_error`), SHA-256, and last the bytes as the kernels read them
+        what packing cost (`relative_error`, `largest_error`), SHA-256, XXH3-128 (`checksum`; older files have
+        none), and last the bytes as the kernels read them
 
 A shard is committed with its hash in one transaction, so a pack that is killed goes on where it stopped.
 Pages are 64 KiB: a matrix is then a few hundred pages in a row, which `reader` fetches past SQLite.
@@ -37,13 +38,14 @@ CREATE TABLE IF NOT EXISTS shards (
     layer INTEGER, kind TEXT NOT NULL, expert INTEGER,
     layout TEXT NOT NULL, rows INTEGER NOT NULL, cols INTEGER NOT NULL, scales TEXT NOT NULL,
     start INTEGER NOT NULL, nbytes INTEGER NOT NULL, relative_error REAL, largest_error REAL,
-    sha256 BLOB NOT NULL, data BLOB NOT NULL, UNIQUE (name, part)
+    sha256 BLOB NOT NULL, checksum BLOB, data BLOB NOT NULL, UNIQUE (name, part)
 );
 """
 _COLUMNS = (
     "id, name, part, layer, kind, expert, layout, rows, cols, scales, start, nbytes,"
     " relative_error, largest_error, sha256"
 )
+_CHECKSUM = ", checksum"  # the last of them, in files that have it
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,7 @@ class Shard:
     relative_error: float | None  # of the whole matrix; None: exact
     largest_error: float | None
     sha256: bytes
+    checksum: bytes | None = None  # XXH3-128
 
     def __str__(self) -> str:
         where = "" if self.layer is None else f"layer {self.layer}, "
@@ -92,6 +95,8 @@ class Store:
                 self.connection.execute(_SCHEMA)
         with _speaking(path, "is not a packed model, or is damaged"):
             self.meta = dict(self.connection.execute("SELECT key, value FROM meta"))
+            named = {row[1] for row in self.connection.execute("PRAGMA table_info(shards)")}
+        self._columns = _COLUMNS + (_CHECKSUM if "checksum" in named else "")
         if not writable and self.meta.get("format") != FORMAT:
             self.close()
             raise BadModel(
@@ -134,7 +139,7 @@ class Store:
     def shards(self) -> list[Shard]:
         """Every shard, in the order it was packed, without its bytes."""
         with _speaking(self.path, "is damaged: pack the model again"):
-            rows = self.connection.execute(f"SELECT {_COLUMNS} FROM shards ORDER BY id")
+            rows = self.connection.execute(f"SELECT {self._columns} FROM shards ORDER BY id")
             return [Shard(*row) for row in rows]
 
     def set_meta(self, values: Mapping[str, str]) -> None:
@@ -145,12 +150,13 @@ class Store:
 
     def add(self, shards: list[tuple[Shard, memoryview]]) -> None:
         """Append the shards of one matrix in one transaction; their ids are ignored and given anew."""
-        marks = ", ".join("?" * 15)
+        columns = self._columns.split(", ")[1:]
+        marks = ", ".join("?" * (len(columns) + 1))
         with _speaking(self.path), self.connection:
             for shard, data in shards:
-                values = [getattr(shard, column.strip()) for column in _COLUMNS.split(",")[1:]]
+                values = [getattr(shard, column) for column in columns]
                 self.connection.execute(
-                    f"INSERT INTO shards ({_COLUMNS[4:]}, data) VALUES ({marks})", (*values, data)
+                    f"INSERT INTO shards ({', '.join(columns)}, data) VALUES ({marks})", (*values, data)
                 )
 
     def overwrite(self, shard: Shard, data: memoryview) -> None:

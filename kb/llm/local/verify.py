@@ -1,14 +1,14 @@
-"""Every shard of a packed model against its hash."""
+"""Every shard of a packed model against its hash, and its checksum where it has one."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 from kb.llm.local import quant
+from kb.llm.local.checks import intact, same
 from kb.llm.local.errors import BadModel, CorruptShard
 from kb.llm.local.pack import Progress
 from kb.llm.local.reader import BlobReader
@@ -74,4 +74,4 @@ def _wrong(hashing: tuple[Shard, Future[bool]] | None) -> list[Shard]:
 
 
 def _right(shard: Shard, data: quant.Bytes) -> bool:
-    return hashlib.sha256(data.data).digest() == shard.sha256
+    return same(shard, data.data) and intact(shard, data)

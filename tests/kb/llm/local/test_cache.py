@@ -18,7 +18,7 @@ from kb.llm.local.config import ModelConfig
 from kb.llm.local.errors import BadModel, CorruptShard, ModelError
 from kb.llm.local.layout import make, matrices
 from kb.llm.local.pack import pack
-from kb.llm.local.reader import STAGING, BlobReader, DirectReader, page_map
+from kb.llm.local.reader import STAGING, BlobReader, PageReader, page_map
 from kb.llm.local.source import Checkpoint
 from kb.llm.local.store import Shard, Store
 from kb.llm.local.types import Expert
@@ -254,10 +254,19 @@ def _shard(path: Path, name: str) -> Shard:
 DAMAGED = "model.layers.1.mlp.experts.5.down_proj"
 
 
+def _without_checksums(path: Path) -> None:
+    """As it would have been packed before there were any."""
+    with Store(path, writable=True) as store:
+        store.connection.execute("ALTER TABLE shards DROP COLUMN checksum")
+
+
+@pytest.mark.parametrize("old", [False, True])
 @pytest.mark.parametrize("direct", [False, True])
 def test_a_damaged_shard_is_made_again_from_its_source(
-    model: Path, right: Callable[[int, int, Expert], bool], direct: bool
+    model: Path, right: Callable[[int, int, Expert], bool], direct: bool, old: bool
 ) -> None:
+    if old:
+        _without_checksums(model)
     _spoil(model, _shard(model, DAMAGED))
     with CachedStore(model, _budget(model, 8), direct=direct, warm=False) as store:
         with store.experts(1, [5]) as (expert,):
@@ -287,6 +296,35 @@ def test_a_damaged_shard_without_a_source_is_reported_and_never_used(model: Path
             with store.experts(layer, [0, 1, 2, 3]):
                 pass
         assert all(slot.pins == 0 for slot in store._table.slots)
+
+
+def test_the_first_load_looks_at_the_checksum_alone(
+    model: Path, right: Callable[[int, int, Expert], bool]
+) -> None:
+    with Store(model, writable=True) as store:
+        store.connection.execute("UPDATE shards SET sha256 = zeroblob(32)")
+        store.set_meta({"source": "nowhere"})
+    with (
+        CachedStore(model, _budget(model, 8), warm=False) as cached,
+        cached.experts(1, [5]) as (expert,),
+    ):
+        assert right(1, 5, expert)
+    _without_checksums(model)  # hashed, as ever
+    with pytest.raises(CorruptShard):
+        CachedStore(model, 1 << 30)
+
+
+def test_a_checksum_that_rotted_is_overruled_by_the_hash(
+    model: Path, right: Callable[[int, int, Expert], bool]
+) -> None:
+    with Store(model, writable=True) as store:
+        store.connection.execute("UPDATE shards SET checksum = zeroblob(16) WHERE name = ?", (DAMAGED,))
+        store.set_meta({"source": "nowhere"})
+    with (
+        CachedStore(model, _budget(model, 8), warm=False) as cached,
+        cached.experts(1, [5]) as (expert,),
+    ):
+        assert right(1, 5, expert)
 
 
 def test_a_source_with_other_weights_does_not_mend(model: Path, tmp_path: Path) -> None:
@@ -376,9 +414,9 @@ def test_one_shard_is_read_by_several_threads_at_once(
             pytest.skip("this file system has no direct reads")
         inside: dict[int, int] = {}
         most: dict[int, int] = {}
-        read_part = DirectReader.read_part
+        read_part = PageReader.read_part
 
-        def watched(self: DirectReader, shard: Shard, out: np.ndarray, part: int) -> None:
+        def watched(self: PageReader, shard: Shard, out: np.ndarray, part: int) -> None:
             inside[shard.id] = inside.get(shard.id, 0) + 1
             most[shard.id] = max(most.get(shard.id, 0), inside[shard.id])
             time.sleep(0.005)
@@ -386,7 +424,7 @@ def test_one_shard_is_read_by_several_threads_at_once(
             inside[shard.id] -= 1
 
         with monkeypatch.context() as patch:
-            patch.setattr(DirectReader, "read_part", watched)
+            patch.setattr(PageReader, "read_part", watched)
             with store.experts(0, [3]) as experts:
                 bytes_ = experts[0].gate_up.data.tobytes()
         assert max(most.values()) >= 2

@@ -85,7 +85,9 @@ def test_packing_twice_gives_the_same_bytes(tmp_path: Path) -> None:
     assert hashes[0] == hashes[1]
 
 
-def test_a_pack_that_was_killed_goes_on(tmp_path: Path) -> None:
+@pytest.mark.parametrize("old", [False, True])
+def test_a_pack_that_was_killed_goes_on(tmp_path: Path, old: bool) -> None:
+    """old: begun before shards had a checksum."""
     folder = folders.write(tmp_path / "src")
     whole = pack(folder, tmp_path / "whole.kbm")
     out, seen = tmp_path / "m.kbm", 0
@@ -99,6 +101,9 @@ def test_a_pack_that_was_killed_goes_on(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         pack(folder, out, tell=die)
     assert not out.exists() and not models_in(tmp_path)[1:]
+    if old:
+        with Store(part_of(out), writable=True) as store:
+            store.connection.execute("ALTER TABLE shards DROP COLUMN checksum")
     with Store(part_of(out)) as store:
         assert len(store.shards()) == 20 and not store.complete
         with pytest.raises(BadModel, match="kb model pack"):
@@ -110,6 +115,7 @@ def test_a_pack_that_was_killed_goes_on(tmp_path: Path) -> None:
         assert [(s.name, s.sha256) for s in store.shards()] == [
             (s.name, s.sha256) for s in reference.shards()
         ]
+        assert all((s.checksum is None) == old for s in store.shards())
         assert len(told) == len(store.shards()) - 20
     assert set(models_in(tmp_path)) == {out, whole}
 

@@ -45,6 +45,25 @@ def test_every_damaged_shard_is_named(model: Path) -> None:
     assert "layer 2, expert 7" in str(found.bad[-1])
 
 
+def test_a_checksum_or_a_hash_that_rotted_is_named(model: Path) -> None:
+    with Store(model, writable=True) as store:
+        first, second = store.shards()[3:5]
+        store.connection.execute("UPDATE shards SET checksum = zeroblob(16) WHERE id = ?", (first.id,))
+        store.connection.execute("UPDATE shards SET sha256 = zeroblob(32) WHERE id = ?", (second.id,))
+    assert [shard.id for shard in verify(model).bad] == [first.id, second.id]
+
+
+def test_a_file_without_checksums_is_verified_by_its_hashes(model: Path) -> None:
+    with Store(model, writable=True) as store:
+        store.connection.execute("ALTER TABLE shards DROP COLUMN checksum")
+    assert verify(model).bad == ()
+    with Store(model, writable=True) as store:
+        shard = store.shards()[7]
+        assert shard.checksum is None
+        store.overwrite(shard, memoryview(bytes(shard.nbytes)))
+    assert [bad.id for bad in verify(model).bad] == [shard.id]
+
+
 def test_a_missing_part_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("kb.llm.local.pack.PART", 4096)
     model = pack(folders.write(tmp_path / "src"), tmp_path / "m.kbm")
