@@ -43,7 +43,10 @@ def ordinary(path: Path, kind: str) -> Iterator[Path]:
             for entry in source.infolist():
                 if entry.file_size > MAX_PART:
                     continue
-                data = source.read(entry)
+                try:
+                    data = source.read(entry)
+                except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, RuntimeError, EOFError):
+                    continue  # a damaged picture does not take the text along
                 if entry.filename.endswith((".xml", ".rels")):
                     for pattern, new in RULES:
                         data = pattern.sub(new, data)

@@ -14,7 +14,7 @@ from typing import Any
 
 from lxml import etree
 
-from ingest import xhtml
+from ingest import opendocument, xhtml
 from ingest.blocks import Block, Extract, capped, characters
 from ingest.outcome import Encrypted, Unreadable
 from ingest.plain import left_out
@@ -25,7 +25,7 @@ Item = Mapping[str, Any]
 CONTROLS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
 SHEETS = frozenset({"xls", "xlsx", "xlsm", "xlsb", "ods", "xltx", "ole"})
 PAGED = frozenset({"pdf"})
-SLIDES = frozenset({"ppt", "pptx", "pptm", "ppsx", "pps", "potx"})
+SLIDES = frozenset({"odp", "ppt", "pptx", "pptm", "ppsx", "pps", "potx"})
 TITLE = 100  # characters of a slide's title, at most
 SCAFFOLD = frozenset(
     {"nav.xhtml", "toc.ncx", "toc.xhtml"}
@@ -125,6 +125,8 @@ def _all_blocks(items: Sequence[Item], kind: str) -> Iterator[Block]:
             if _is_mail(item):
                 yield from _mail_lines(item, part)
         seen_page = seen_page or any(block.page for block in found)
+        if part is None and kind == "odp":
+            found = list(opendocument.slides(found))
         if part is None and kind in SLIDES:
             found = _titled(found)
         yield from found if part is None else (_unpaged(block) for block in found)
@@ -250,7 +252,11 @@ def _needs_ocr(
             if block.page and block.page <= pages:
                 counts[block.page] += _letters(block.text)
         return tuple(page for page in range(1, pages + 1) if counts[page] < LITTLE)
-    pictures = any(str(item.get("Content-Type", "")).startswith("image/") for item in items[1:])
+    pictures = any(
+        str(item.get("Content-Type", "")).startswith("image/")
+        for item in items[1:]
+        if item.get("embeddedResourceType") != "THUMBNAIL"
+    )
     return (0,) if pictures and sum(_letters(block.text) for block in blocks) < LITTLE else ()
 
 

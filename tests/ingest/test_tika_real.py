@@ -93,6 +93,42 @@ def test_slides_have_numbers_and_sheets_names(tika: Tika, tmp_path: Path, settin
     ]
 
 
+@pytest.mark.parametrize(
+    ("kind", "mime", "inner", "wanted"),
+    [
+        (
+            "ods",
+            "spreadsheet",
+            '<office:spreadsheet><table:table table:name="Prices"><table:table-row><table:table-cell><text:p>lid</text:p>'
+            "</table:table-cell><table:table-cell><text:p>3</text:p></table:table-cell></table:table-row></table:table></office:spreadsheet>",
+            [("heading", "Prices", None), ("table", "lid\t3", None)],
+        ),
+        (
+            "odp",
+            "presentation",
+            '<office:presentation><draw:page draw:name="a"><text:p>One</text:p><text:p>first</text:p></draw:page>'
+            '<draw:page draw:name="b"><text:p>Two</text:p><text:p>second</text:p></draw:page></office:presentation>',
+            [("heading", "One", 1), ("text", "first", 1), ("heading", "Two", 2), ("text", "second", 2)],
+        ),
+    ],
+)
+def test_opendocument_has_names_of_sheets_and_numbers_of_slides(
+    tika: Tika, tmp_path: Path, settings: Settings, kind: str, mime: str, inner: str, wanted: list[object]
+) -> None:
+    names = {n: f"urn:oasis:names:tc:opendocument:xmlns:{n}:1.0" for n in ("office", "text", "table")}
+    names["draw"] = "urn:oasis:names:tc:opendocument:xmlns:drawing:1.0"
+    declared = " ".join(f'xmlns:{name}="{uri}"' for name, uri in names.items())
+    path = tmp_path / f"a.{kind}"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("mimetype", f"application/vnd.oasis.opendocument.{mime}")
+        archive.writestr(
+            "content.xml",
+            f"<office:document-content {declared}><office:body>{inner}</office:body></office:document-content>",
+        )
+    found = pipeline.parse(path, path.name, settings, tika)
+    assert [(b.kind, b.text, b.page) for b in found.blocks] == wanted
+
+
 def test_strict_office_files_are_read(tika: Tika, tmp_path: Path, settings: Settings) -> None:
     from ingest.strict import RULES
 
