@@ -19,8 +19,8 @@ import lab
 
 from kb.answer import extract
 from kb.answer.planted import planted
-from kb.answer.sentences import spans
 from kb.app import build
+from kb.index.sentences import spans
 from kb.ports import Encoder
 from kb.settings import Settings
 from kb.types import Passage

@@ -153,7 +153,7 @@ def rows(
         index.hidden = frozenset(query["doc_ids"] if query.get("hidden") else ())
         retriever = blinkered if index.hidden else kb.retriever
         got = retriever.retrieve(SYSTEM, whole, collections=(collection_of(query),), limit=10)
-        reading = read(whole, got.passages, kb.encoder)
+        reading = read(whole, got.passages, kb.encoder, got.sentences)
         found.append(
             Row(query, whole, got.passages, dict(got.signals), reading, kb.encoder.covers(whole) >= 0.5)
         )

@@ -3,6 +3,7 @@
     parser threads (one per Tika slot)   claim → parse → clean → split ─┐
     one embedding thread                 chunks of all of them together ┴→ publish
     one heartbeat thread                 keeps every lease
+    one thread for sentences             while nothing else is to do (ingest/sentences.py)
 
 One parser thread takes new documents only, never OCR, so that a pile of scans cannot keep new text waiting.
 """
@@ -23,6 +24,7 @@ from ingest import ocr, pipeline
 from ingest.embed import Stage
 from ingest.held import Held, Holding
 from ingest.outcome import ParserBusy, ParserDown, Poison, Unreadable
+from ingest.sentences import Lane
 from ingest.tika import Tika
 from ingest.tika_server import TikaServer
 from kb.app import Kb
@@ -81,6 +83,7 @@ class Worker:
         self.holding = Holding(self.kb.jobs)
         self.stage = Stage(self.kb.encoder, self.publish, self.our_fault)
         self.large = threading.Semaphore(1)
+        self.lane = Lane(self.kb, lambda: not self.idle())
 
     def run(self, stop: threading.Event, tend: Callable[[], None], *, until_idle: bool = False) -> None:
         """Start the threads, keep Tika alive, wait for `stop`."""
@@ -88,6 +91,10 @@ class Worker:
         over = threading.Event()  # ends the threads without setting the caller's event
         threads = [threading.Thread(target=self.holding.beat, args=(over,), name="heartbeat", daemon=True)]
         threads.append(threading.Thread(target=self.stage.run, args=(over,), name="embed", daemon=True))
+        if not until_idle:
+            threads.append(
+                threading.Thread(target=self.lane.run, args=(over,), name="sentences", daemon=True)
+            )
         for slot in range(slots):
             kinds = ("ingest",) if slot == 0 and slots > 1 else ("ingest", "ocr")
             name = f"parse-{slot}"
@@ -99,6 +106,7 @@ class Worker:
             tend()
             quiet = quiet + 1 if until_idle and self.idle() else 0
             if quiet >= 3:
+                self.lane.drain(stop)
                 break
         over.set()
         self.holding.release()

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from kb.store.faqs import Faqs
     from kb.store.idempotency import Idempotency
     from kb.store.jobs import Jobs
+    from kb.store.sentences import Sentences
 
 T = TypeVar("T")
 
@@ -106,6 +107,13 @@ class Kb:
         from kb.store.collections import Collections
 
         return Collections(self.db)
+
+    @part
+    def sentences(self) -> Sentences:
+        """Vectors of sentences."""
+        from kb.store.sentences import Sentences
+
+        return Sentences(self.db)
 
     @part
     def conversations(self) -> Conversations:

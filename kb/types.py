@@ -103,12 +103,14 @@ class Retrieved:
     """What retrieval found for one principal's question.
 
     signals: numbers about the best hits (top dense cosine, question-word coverage, …) from which
-    the answering room judges whether the documents hold an answer.
+    the answering room judges whether the documents hold an answer. sentences: cosines to the question of
+    sentences whose vectors are stored, by the passage's n, then by (start, end) in its text.
     """
 
     passages: tuple[Passage, ...]
     timings_ms: Mapping[str, float]
     signals: Mapping[str, float] = field(default_factory=dict)
+    sentences: Mapping[int, Mapping[tuple[int, int], float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

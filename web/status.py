@@ -46,4 +46,6 @@ def _index(kb: Kb) -> dict[str, Any]:
         kb.index.refresh()
     except KbError as error:
         return {"ready": False, "note": error.detail}
-    return {"ready": True, "note": ""}
+    waiting = kb.sentences.missing(kb.encoder.name)
+    note = f"{waiting} pieces are found already; their sentences are indexed when the worker has time."
+    return {"ready": True, "note": note if waiting else ""}

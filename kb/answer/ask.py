@@ -199,7 +199,7 @@ class Asker:
 
     def _read(self, run: Run, found: Retrieved) -> tuple[extract.Reading, float]:
         encoder = self._encoder if run.deadline - time.monotonic() > ENCODE_MARGIN_S else None
-        reading = extract.read(run.standalone, found.passages, encoder)
+        reading = extract.read(run.standalone, found.passages, encoder, found.sentences)
         covered = encoder is not None and encoder.covers(run.standalone) >= 0.5
         asked = spelling.read(run.text, run.slips)
         row = answerable.features(reading, found.passages, found.signals, covered=covered, asked=asked)

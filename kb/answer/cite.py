@@ -6,8 +6,8 @@ import re
 from collections.abc import Sequence
 
 from kb.answer.extract import Quote
-from kb.answer.sentences import spans
 from kb.answer.words import terms
+from kb.index.sentences import spans
 from kb.types import Citation, Passage
 
 _ITEM = r"\^?\s*\d{1,3}(?:\s*[†‡:][^\]】\n,;，]{0,60})?(?:\s*[-–]\s*\d{1,3})?"

@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 
 from kb.answer.planted import planted
-from kb.answer.sentences import spans
 from kb.answer.words import CJK
+from kb.index.sentences import spans
 
 STEPS = 600  # characters of instructions quoted at most
 FRAGMENT = (

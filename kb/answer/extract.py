@@ -11,16 +11,17 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
+from types import MappingProxyType
 
 from kb.answer.complete import length, through_steps, to_what_is_said
 from kb.answer.expects import Kind, carries, expected
 from kb.answer.lines import lines
 from kb.answer.planted import asked_about, planted
-from kb.answer.sentences import spans
 from kb.answer.words import ASKING_ZH, CJK, bag, fold, question_terms, terms
+from kb.index.sentences import spans
 from kb.ports import Encoder
 from kb.types import Passage
 
@@ -116,8 +117,16 @@ class Reading:
         return self.quotes[0] if self.quotes else None
 
 
-def read(question: str, passages: Sequence[Passage], encoder: Encoder | None = None) -> Reading:
-    """Rank the sentences of the best passages. encoder: None, or one that may not know the script."""
+def read(
+    question: str,
+    passages: Sequence[Passage],
+    encoder: Encoder | None = None,
+    cosines: Mapping[int, Mapping[tuple[int, int], float]] = MappingProxyType({}),
+) -> Reading:
+    """Rank the sentences of the best passages. encoder: None, or one that may not know the script.
+
+    cosines: to the question, of sentences whose vectors are stored: by passage n, then by place in its text.
+    """
     kind = expected(question)
     found = [
         (passage, start, end, passage.text[start:end])
@@ -168,7 +177,8 @@ def read(question: str, passages: Sequence[Passage], encoder: Encoder | None = N
         )
     sighted = encoder is not None and encoder.covers(question) >= 0.5
     if encoder is not None and sighted:
-        _add_cosines(question, [text for *_, text in found], rows, encoder)
+        known = [cosines.get(passage.n, {}).get((start, end)) for passage, start, end, _ in found]
+        _add_cosines(question, [text for *_, text in found], known, rows, encoder)
     by = WEIGHTS if sighted else WEIGHTS_BLIND
     quotes = [
         Quote(passage.n, text, start, end, score(row, by), row)
@@ -296,15 +306,23 @@ def _glue(tokens: Sequence[str]) -> str:
     return f" {' '.join(tokens)} "
 
 
-def _add_cosines(question: str, texts: Sequence[str], rows: list[dict[str, float]], encoder: Encoder) -> None:
-    """Cosines of the most promising sentences, in one batch; the rest get the lowest of them."""
+def _add_cosines(
+    question: str,
+    texts: Sequence[str],
+    known: Sequence[float | None],
+    rows: list[dict[str, float]],
+    encoder: Encoder,
+) -> None:
+    """Cosines of the most promising sentences, unknown ones in one batch; the rest get the lowest of them."""
     promising = sorted(range(len(rows)), key=lambda at: -score(rows[at], WEIGHTS_BLIND))[:EMBEDDED]
-    vectors = encoder.encode_documents([texts[at] for at in promising])
-    cosines = vectors @ encoder.encode_question(question)
-    lowest, highest = float(cosines.min()), float(cosines.max())
+    cosines = {at: cosine for at in promising if (cosine := known[at]) is not None}
+    if unknown := [at for at in promising if at not in cosines]:
+        vectors = encoder.encode_documents([texts[at] for at in unknown])
+        cosines |= zip(unknown, (vectors @ encoder.encode_question(question)).tolist(), strict=True)
+    lowest, highest = min(cosines.values()), max(cosines.values())
     for row in rows:
         row["cosine"] = lowest
-    for at, cosine in zip(promising, cosines.tolist(), strict=True):
+    for at, cosine in cosines.items():
         rows[at]["cosine"] = cosine
         rows[at]["cosine_top"] = float(cosine >= highest - 1e-6)
 

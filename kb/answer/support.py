@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from kb.answer.cite import claims
-from kb.answer.sentences import spans
 from kb.answer.words import fold, terms
+from kb.index.sentences import spans
 from kb.types import Passage, Support
 
 ENOUGH = 0.5  # share of a claim's terms that its passage must hold

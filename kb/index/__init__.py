@@ -2,6 +2,17 @@
 
 from kb.index.encoder import OpenVinoEncoder, open_encoder
 from kb.index.index import Hits, Index, IndexCheck
+from kb.index.sentence_vectors import Nearness, fill
 from kb.index.text import distinct_terms, terms
 
-__all__ = ["Hits", "Index", "IndexCheck", "OpenVinoEncoder", "distinct_terms", "open_encoder", "terms"]
+__all__ = [
+    "Hits",
+    "Index",
+    "IndexCheck",
+    "Nearness",
+    "OpenVinoEncoder",
+    "distinct_terms",
+    "fill",
+    "open_encoder",
+    "terms",
+]

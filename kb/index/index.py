@@ -35,7 +35,7 @@ class Hits:
 
     dense: cosine of every hit. lexical: BM25 score of every hit, 0 where no term of the question occurs.
     dense_rank, lexical_rank: place among that leg's best k from 1, 0 beyond. weights: idf of the
-    question's terms. covers: share of the question in scripts the encoder knows.
+    question's terms. covers: share of the question in scripts the encoder knows. vector: the question's, [dim].
     """
 
     ids: NDArray[np.int64]
@@ -46,6 +46,7 @@ class Hits:
     weights: dict[str, float]
     covers: float
     timings_ms: dict[str, float]
+    vector: NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -151,6 +152,7 @@ class Index:
                 "dense": (searched - encoded) * 1e3,
                 "lexical": (by_word - refreshed + ended - searched) * 1e3,
             },
+            vector=vector,
         )
 
     def unknown(

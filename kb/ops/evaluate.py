@@ -75,8 +75,8 @@ def _score(
 ) -> Result:
     queries = labelled.queries[:limit]
     single: dict[Leg, Retriever] = {
-        "dense": Retriever(kb.db, kb.index, kb.encoder, ranking=dense_only),
-        "lexical": Retriever(kb.db, kb.index, kb.encoder, ranking=lexical_only),
+        "dense": Retriever(kb.db, kb.index, kb.encoder, ranking=dense_only, closely=False),
+        "lexical": Retriever(kb.db, kb.index, kb.encoder, ranking=lexical_only, closely=False),
     }
     matchers = {leg: FaqMatcher(kb.db, kb.encoder, leg=leg) for leg in get_args(Leg)}
     lines: list[Line] = []

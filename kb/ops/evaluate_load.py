@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from kb.errors import Conflict, KbError
+from kb.index import fill
 from kb.ops.evaluate_set import LabelledSet
 from kb.ports import Encoder
 from kb.settings import Settings
@@ -51,7 +52,7 @@ def load(
     """Fill an empty knowledge base. Returns FAQ ids → the set's ids (documents keep theirs as external ids)."""
     if labelled.files is not None:
         _load_files(kb, labelled.files, ingestor)
-        return {}
+        return _settled(kb)
     for name in sorted({collection_of(row) for row in labelled.corpus}):
         kb.collections.create(SYSTEM, name, name, "internal")
     if labelled.is_faq:
@@ -65,6 +66,14 @@ def load(
         _load_originals(kb, labelled, ingestor)
         if progress:
             progress(len(labelled.corpus), len(labelled.corpus))
+    return _settled(kb)
+
+
+def _settled(kb: Any) -> dict[str, str]:
+    """What the worker does when it has nothing else to do is done here at once: scored is a system at rest."""
+    after: int | None = 0
+    while after is not None:
+        after = fill(kb.sentences, kb.encoder, after)
     return {}
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from kb.errors import Forbidden, NotFound
-from kb.index import Hits, Index
+from kb.index import Hits, Index, Nearness
 from kb.ports import Encoder
 from kb.retrieval import fuse, passages
+from kb.retrieval.near import Sentences
 from kb.retrieval.signals import Signals
 from kb.store import Database, allowed
 from kb.store.chunks import Chunks
@@ -17,6 +18,7 @@ from kb.types import Audience, Filters, Passage, Principal, Retrieved
 
 LEG = 50  # chunks each leg puts forward
 SPARE = 2  # chunks loaded for each passage wanted: some are doubles or neighbours, some were just deleted
+CLOSELY = 20  # chunks whose sentences are looked at, at least
 
 
 class Retriever:
@@ -24,10 +26,17 @@ class Retriever:
     inside both indexes, and by the load, which also hides what was deleted meanwhile."""
 
     def __init__(
-        self, db: Database, index: Index, encoder: Encoder, *, ranking: fuse.Fuse = fuse.mixed
+        self,
+        db: Database,
+        index: Index,
+        encoder: Encoder,
+        *,
+        ranking: fuse.Fuse = fuse.mixed,
+        closely: bool = True,
     ) -> None:
+        """closely: whether the sentences of the best chunks are looked at too; a single leg is compared without."""
         self._db, self._index, self.encoder = db, index, encoder
-        self._chunks, self._ranking = Chunks(db), ranking
+        self._chunks, self._ranking, self._closely = Chunks(db), ranking, closely
 
     def retrieve(
         self,
@@ -50,11 +59,17 @@ class Retriever:
         hits = self._index.search(asked, scope.collection_ids, filters, max(LEG, limit), head=head)
         searched = time.perf_counter()
         ranking = self._ranking(hits)
-        wanted = ranking.ids[: SPARE * limit]
+        wanted = ranking.ids[: max(SPARE * limit, CLOSELY if self._closely else 0)]
         with self._db.read() as session:
             loaded = self._chunks.load(session, wanted, scope)
+        nearness = Nearness(hits.vector, {chunk.id: chunk.sentences for chunk in loaded})
+        nearest = nearness.best() if self._closely and fuse.sight(hits.covers) else {}
+        if nearest:
+            ranking = self._ranking(fuse.refined(hits, nearest))
         scores = dict(zip(ranking.ids, ranking.scores, strict=True))
-        found = passages.arrange(loaded, [scores[c.id] for c in loaded], _why(hits, ranking, wanted), limit)
+        loaded.sort(key=lambda chunk: -scores.get(chunk.id, 0.0))
+        why = _why(hits, ranking, nearest, [chunk.id for chunk in loaded])
+        found = passages.arrange(loaded, [scores.get(chunk.id, 0.0) for chunk in loaded], why, limit)
         ended = time.perf_counter()
         return Retrieved(
             passages=found,
@@ -64,6 +79,7 @@ class Retriever:
                 "total": (ended - started) * 1e3,
             },
             signals=Signals(hits, found),
+            sentences=Sentences(nearness, loaded, found),
         )
 
     def unknown(
@@ -89,16 +105,19 @@ class Retriever:
         return passages.whole(loaded[0])
 
 
-def _why(hits: Hits, ranking: fuse.Ranking, wanted: tuple[int, ...]) -> dict[int, dict[str, Any]]:
-    """For each chunk: its rank and score in each leg, and the mix."""
+def _why(
+    hits: Hits, ranking: fuse.Ranking, nearest: Mapping[int, float], chunks: Sequence[int]
+) -> dict[int, dict[str, Any]]:
+    """For each chunk: its rank and score in each leg, its nearest sentence's cosine, and the mix."""
     row_of = {int(chunk): row for row, chunk in enumerate(hits.ids)}
     scores = dict(zip(ranking.ids, ranking.scores, strict=True))
     return {
         chunk: {
-            "score": round(scores[chunk], 4),
+            "score": round(scores.get(chunk, 0.0), 4),
             "dense": {
                 "rank": int(hits.dense_rank[row]) or None,
                 "score": round(float(hits.dense[row]), 4),
+                "sentence": round(nearest[chunk], 4) if chunk in nearest else None,
                 "weight": round(ranking.weight, 3),
             },
             "lexical": {
@@ -107,6 +126,6 @@ def _why(hits: Hits, ranking: fuse.Ranking, wanted: tuple[int, ...]) -> dict[int
                 "weight": round(1 - ranking.weight, 3),
             },
         }
-        for chunk in wanted
+        for chunk in chunks
         for row in [row_of[chunk]]
     }

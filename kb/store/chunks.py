@@ -21,7 +21,7 @@ from kb.errors import Broken
 from kb.store import meta
 from kb.store.db import Database
 from kb.store.scope import Scope
-from kb.store.tables import ChunkRow, CollectionRow, DocumentRow, IndexLogRow, RevisionRow
+from kb.store.tables import ChunkRow, CollectionRow, DocumentRow, IndexLogRow, RevisionRow, SentencesRow
 from kb.store.values import aware
 
 
@@ -61,7 +61,10 @@ class LogBatch:
 
 @dataclass(frozen=True)
 class LoadedChunk:
-    """A chunk for showing. revision: the number; (revision_id, ordinal) is its place among its neighbours."""
+    """A chunk for showing. revision: the number; (revision_id, ordinal) is its place among its neighbours.
+
+    sentences: their vectors, packed (kb.index.sentence_vectors); None until the worker had time for them.
+    """
 
     id: int
     document_id: str
@@ -81,6 +84,7 @@ class LoadedChunk:
     language: str
     source: str
     type: str
+    sentences: bytes | None
     created: datetime
 
 
@@ -240,6 +244,7 @@ _VISIBLE: Select[*tuple[Any, ...]] = (
         _document.language,
         _document.source,
         _document.type,
+        SentencesRow.__table__.c.vectors,
         _document.created_at,
     )
     .join_from(ChunkRow.__table__, DocumentRow.__table__, _document.id == _chunk.document_id)
@@ -248,6 +253,7 @@ _VISIBLE: Select[*tuple[Any, ...]] = (
         and_(_revision.id == _chunk.revision_id, _revision.number == _document.current_revision),
     )
     .join(CollectionRow.__table__, _collection.id == _document.collection_id)
+    .outerjoin(SentencesRow.__table__, SentencesRow.__table__.c.chunk_id == _chunk.id)
     .where(_document.collection_id.in_(bindparam("scope", expanding=True)))
 )
 _BY_ID = _VISIBLE.where(_chunk.id.in_(bindparam("ids", expanding=True)))

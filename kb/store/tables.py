@@ -174,6 +174,14 @@ class ChunkRow(Base):
     embedding: Mapped[bytes] = mapped_column(LargeBinary, deferred=True)  # float32 little-endian [dim]
 
 
+class SentencesRow(Base):
+    """Vectors of a chunk's sentences, as kb.index.sentence_vectors packs them; made after publishing."""
+
+    __tablename__ = "sentences"
+    chunk_id: Mapped[int] = mapped_column(ForeignKey("chunks.id", ondelete="CASCADE"), primary_key=True)
+    vectors: Mapped[bytes] = mapped_column(LargeBinary)
+
+
 class IndexLogRow(Base):
     """What the indexes must replay, written in the transaction that adds or removes the chunk."""
 

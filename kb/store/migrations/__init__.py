@@ -14,7 +14,7 @@ from sqlalchemy.engine import Connection
 from kb.errors import Broken
 from kb.store.crashpoints import crashpoint
 
-HEAD = "0001"
+HEAD = "0002"
 
 
 def current(connection: Connection) -> str | None:

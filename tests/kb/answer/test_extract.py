@@ -6,6 +6,7 @@ import pytest
 
 from kb.answer import complete, extract
 from kb.answer.words import terms
+from kb.index.sentences import spans
 from tests.fakes import FakeEncoder
 from tests.fakes_answer import passage
 
@@ -49,6 +50,23 @@ def test_quotes_are_exact_spans_and_few_are_embedded() -> None:
     reading = extract.read("What about pumps?", (long,), encoder)
     assert all(long.text[quote.start : quote.end] == quote.text for quote in reading.quotes)
     assert len(reading.quotes) == extract.SENTENCES_PER_PASSAGE and encoder.encoded == extract.EMBEDDED
+
+
+def test_sentences_whose_nearness_is_known_are_not_embedded_again() -> None:
+    question, encoder = "How much does the pump weigh?", FakeEncoder()
+    plain = extract.read(question, [LEAVE, PUMP], encoder)
+    vector = encoder.encode_question(question)
+    known = {
+        shown.n: {
+            (a, b): float(encoder.encode_documents([shown.text[a:b]])[0] @ vector)
+            for a, b in spans(shown.text)
+        }
+        for shown in (LEAVE, PUMP)
+    }
+    encoder.encoded = 0
+    assert extract.read(question, [LEAVE, PUMP], encoder, known) == plain and encoder.encoded == 0
+    del known[PUMP.n][spans(PUMP.text)[1]]
+    assert extract.read(question, [LEAVE, PUMP], encoder, known) == plain and encoder.encoded == 1
 
 
 def test_sentences_in_a_row_are_one_quotation() -> None:

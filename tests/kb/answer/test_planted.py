@@ -10,7 +10,7 @@ import pytest
 
 from kb.answer import answer_text
 from kb.answer.planted import asked_about, planted
-from kb.answer.sentences import spans
+from kb.index.sentences import spans
 from kb.types import Answer, Question
 from tests.fakes_answer import ALICE, FakeRetriever
 from tests.kb.answer.test_ask import asker

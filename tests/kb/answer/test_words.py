@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kb.answer.expects import carries, expected
-from kb.answer.sentences import LONGEST, spans
 from kb.answer.words import chinese, question_terms, terms
+from kb.index.sentences import LONGEST, spans
 
 
 def sentences(text: str) -> list[str]:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from kb.index import Hits
-from kb.retrieval.fuse import dense_only, dense_weight, lexical_only, mixed, sight
+from kb.retrieval.fuse import dense_only, dense_weight, lexical_only, mixed, refined, sight
 
 
 def hits(dense: list[float], lexical: list[float], covers: float = 1.0, total: float = 10.0) -> Hits:
@@ -27,6 +27,7 @@ def hits(dense: list[float], lexical: list[float], covers: float = 1.0, total: f
         weights={"term": total},
         covers=covers,
         timings_ms={},
+        vector=np.zeros(4, np.float32),
     )
 
 
@@ -90,3 +91,11 @@ def test_scores_fall_and_lie_between_0_and_1() -> None:
 
 def test_nothing_found_is_no_ranking() -> None:
     assert mixed(hits([], [])).ids == ()
+
+
+def test_the_nearest_sentence_counts_and_not_having_been_looked_at_does_not() -> None:
+    found = hits([0.5, 0.5, 0.5], [1, 1, 1])
+    close = refined(found, {1: 0.6, 2: 0.8})
+    assert mixed(close).ids == (2, 3, 1)
+    assert close.dense.tolist() == pytest.approx([0.54, 0.62, 0.58])  # the third as the average of the others
+    assert refined(found, {}) is found

@@ -12,7 +12,8 @@ def chunk(number: int, document: str, ordinal: int, text: str) -> LoadedChunk:
     return LoadedChunk(
         id=number, document_id=document, external_id=document, title=document, collection_id=1, collection="docs",
         revision_id=ord(document), revision=1, ordinal=ordinal, text=text, start=0, end=len(text), page=1,
-        heading="", part=None, language="en", source="upload", type="txt", created=datetime(2026, 1, 1, tzinfo=UTC),
+        heading="", part=None, language="en", source="upload", type="txt", sentences=None,
+        created=datetime(2026, 1, 1, tzinfo=UTC),
     )  # fmt: skip
 
 

@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 
 from kb.errors import Forbidden, NotFound
-from kb.index import Index
+from kb.index import Index, fill
 from kb.retrieval import Retriever
+from kb.retrieval.fuse import dense_only
 from kb.store import SYSTEM, Collections, Database, Documents, Jobs
+from kb.store.sentences import Sentences
 from kb.types import Document, Filters, Principal
 from tests.fakes import FakeEncoder, put
 
@@ -146,3 +148,45 @@ def test_a_question_the_encoder_cannot_read_is_answered_by_words(retriever: Retr
 def test_strange_questions_break_nothing(retriever: Retriever, add: Add, question: str) -> None:
     add("Parking is free.", "a.txt")
     assert len(retriever.retrieve(SYSTEM, question, limit=3).passages) <= 3
+
+
+def test_the_one_sentence_that_is_meant_lifts_a_chunk_about_many_things(
+    retriever: Retriever, add: Add, db: Database, encoder: FakeEncoder
+) -> None:
+    retriever = Retriever(db, retriever._index, encoder, ranking=dense_only)  # both say the same words
+    many = (
+        "Bring a badge. Dogs must stay outside. The cafeteria is open from noon to three. Smoking is allowed."
+    )
+    add(many, "many.txt")
+    add("An open cafeteria door lets the cold in.", "door.txt")
+    asked = "From when to when is the cafeteria open?"
+    before = retriever.retrieve(SYSTEM, asked)
+    assert (
+        before.passages[0].external_id == "door.txt" and before.passages[0].why["dense"]["sentence"] is None
+    )
+    assert dict(before.sentences[1]) == {}
+    fill(Sentences(db), encoder)
+    after = retriever.retrieve(SYSTEM, asked)
+    first = after.passages[0]
+    assert first.external_id == "many.txt"
+    near = {first.text[start:end]: cosine for (start, end), cosine in after.sentences[1].items()}
+    best = max(near, key=near.__getitem__)
+    assert best == "The cafeteria is open from noon to three."
+    assert near[best] == pytest.approx(first.why["dense"]["sentence"], abs=1e-3)
+    assert near[best] > first.why["dense"]["score"]
+
+
+def test_sentences_of_joined_chunks_keep_their_places(
+    retriever: Retriever, add: Add, db: Database, encoder: FakeEncoder
+) -> None:
+    add("The cafeteria opens at noon. Bring a badge.\n\nThe cafeteria closes at three. Ask there.", "a.txt")
+    fill(Sentences(db), encoder)
+    found = retriever.retrieve(SYSTEM, "When does the cafeteria open and close?")
+    (passage,) = found.passages
+    assert len(passage.chunk_ids) == 2
+    assert [passage.text[a:b] for a, b in found.sentences[1]] == [
+        "The cafeteria opens at noon.",
+        "Bring a badge.",
+        "The cafeteria closes at three.",
+        "Ask there.",
+    ]
