@@ -32,11 +32,14 @@ export function toast(text) {
   setTimeout(() => shown.remove(), Math.max(6000, 80 * text.length)); // time to read it
 }
 
+// what a proxy in front says without kb's own words
+const BARE = { 413: "This is larger than the server takes.", 502: "kb is not running, or is being restarted. Try again in a moment.", 504: "kb did not answer in time. Try again in a moment." };
+
 /** What the server said was wrong. */
 export class Problem extends Error {
   constructor(problem, status) {
     const fields = (problem.errors || []).map((e) => `${e.pointer.replace(/^\//, "")}: ${e.detail}`).join("; ");
-    super([problem.detail || problem.title || `The server answered ${status}.`, fields].filter(Boolean).join(" "));
+    super([problem.detail || problem.title || BARE[status] || `The server answered ${status}.`, fields].filter(Boolean).join(" "));
     this.status = status;
     this.slug = (problem.type || "").split("/").pop();
   }
