@@ -63,7 +63,7 @@ def test_identifiers_are_found_as_they_are_written(db: Database, index: Index, a
     add("codes.txt", "Error E-42 means the filter is full.\n\nError E-43 means the door is open.")
     hits = index.search("what is e_42", ids_of(db))
     found = [int(hits.ids[row]) for row in np.flatnonzero(hits.lexical_rank == 1)]
-    assert texts(db, Hits(np.array(found), *[hits.dense] * 4, {}, 1.0, {})) == {  # type: ignore[arg-type]
+    assert texts(db, Hits(np.array(found), *[hits.dense] * 4, {}, 1.0, {}, hits.vector)) == {  # type: ignore[arg-type]
         "Error E-42 means the filter is full."
     }
 
