@@ -2,7 +2,9 @@
 
 "And for part-time staff?" finds nothing by itself. When a question leans on what was said before (a pronoun,
 a beginning like "what about", too few words of its own), the words of the turns before it are put in front of it
-for retrieval; the question that people see, and that the model answers, stays as it was asked.
+for retrieval; the question that people see, and that the model answers, stays as it was asked. A question that only
+begins like a follow-up, and then says all that is asked for ("what about the cafeteria opening hours?"), takes
+along no more than the names; a code ("E14") brings its own subject, and takes the place of another of its kind.
 `bench/ask.py followup` measures it on conversations with gold passages.
 """
 
@@ -11,11 +13,12 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from kb.answer.words import ASKING_ZH, CJK, fold, question_terms, terms
+from kb.answer.words import ASKING_ZH, CJK, fold, question_terms
 from kb.types import Turn
 
 LOOK_BACK = 3
 LONGEST = 400
+ENOUGH = 3  # terms of its own that make a question with a subject
 _CJK = re.compile(f"[{CJK}]")
 
 _BEGINS = re.compile(
@@ -30,31 +33,65 @@ _POINTS = re.compile(
     r"|它|他们|他們|她|该|該|此|这个|這個|这些|這些|那个|那個|那些|这种|這種|那种|那種|其中|上述|前者|后者|後者|同样|同樣"
 )
 _ENDS = re.compile(r"呢[?？。]?$|\b(?:too|instead|as well|then|though)[?.!]*$")
+# "And how do I reset my VPN password?": a question of its own after a word that only joins
+_JOINED = re.compile(r"^(?:and|but|also)\b,?\s+(?:what|when|where|which|who|whom|whose|how)\b(?! about)")
+# what a thing may be asked for: "what about the cafeteria opening hours", not "… employees in the Shenzhen office"
+_ASPECT = re.compile(
+    r"^(?:what|how) about\b.*(?<![\w-])(?:hours?|times?|prices?|costs?|fees?|charges?|rates?|polic(?:y|ies)|rules?|procedures?"
+    r"|process|deadlines?|address(?:es)?|numbers?|limits?|requirements?|implications?|conditions?|menus?|schedules?)"
+    r"(?=\s*(?:$|[?.!,]|(?:for|of|in|on|at|to|from|with|during|if|when)\b))"
+    rf"|^那?么?[{CJK}]{{2,}}的(?:开放|营业|工作)?(?:时间|時間|价格|價格|费用|費用|政策|规定|規定|流程|地址|电话|電話|期限|条件|條件)呢"
+)
+# letters, then digits, as makers number things; the letters are its kind
+_CODE = re.compile(r"(?<![A-Za-z0-9-])([A-Za-z]{1,6})-?\d{1,6}[A-Za-z]?(?![A-Za-z0-9-])")
+_NAME = re.compile(r"(?<=[a-z,] )[A-Z][\w'’]+(?: (?:[A-Z][\w'’]+|\d{1,4}\b))*")
 
 
 def leans(question: str) -> bool:
     """Whether a question cannot be understood by itself, as far as its form tells."""
-    folded = fold(question).strip()
-    own = question_terms(question)
-    if _BEGINS.search(folded) or _ENDS.search(folded):
-        return True
-    if _POINTS.search(folded):
-        return True
-    cjk = len(_CJK.findall(ASKING_ZH.sub("", folded)))
-    return cjk <= 4 if cjk else len(own) <= 2
+    return _formed(question) or _short(question)
 
 
 def standalone(question: str, history: Sequence[Turn]) -> str:
     """The question with its subject, for retrieval: itself when it needs none or there is no history."""
-    asked = [turn.text for turn in history if turn.role == "user"]
+    asked = [turn.text for turn in history if turn.role == "user"][-LOOK_BACK:]
     if not asked or not leans(question):
         return question
-    own = set(terms(question))
+    if _complete(question):
+        names = [name for name in _NAME.findall(asked[-1]) if name not in question]
+        return " ".join([*dict.fromkeys(names), question])
+    kinds = _kinds(question)
+    if kinds and not _formed(question) and not any(kinds & _kinds(text) for text in asked):
+        return question  # "E14" after a question about the warranty
     carried: list[str] = []
-    for text in reversed(asked[-LOOK_BACK:]):
+    for text in reversed(asked):
         carried.insert(0, text)
-        own |= set(terms(text))
         if not leans(text):  # it names its subject itself: nothing older is needed
             break
-    before = " ".join(" ".join(carried).split())
-    return f"{before[-LONGEST:]} {question}"
+    before = " ".join(carried)
+    if kinds and not _POINTS.search(fold(question)):  # "and E14?" after E07: not both
+        before = _CODE.sub(lambda code: "" if code[1].lower() in kinds else code[0], before)
+    return f"{' '.join(before.split())[-LONGEST:]} {question}"
+
+
+def _short(question: str) -> bool:
+    cjk = len(_CJK.findall(ASKING_ZH.sub("", fold(question))))
+    return cjk <= 4 if cjk else len(question_terms(question)) < ENOUGH
+
+
+def _formed(question: str) -> bool:
+    """Whether it has the form of a follow-up, not only its length."""
+    folded = fold(question).strip()
+    return bool(_BEGINS.search(folded) or _ENDS.search(folded) or _POINTS.search(folded))
+
+
+def _complete(question: str) -> bool:
+    """Whether it only begins like a follow-up, and then says all that is asked for."""
+    folded = fold(question).strip()
+    if _POINTS.search(folded) or _short(question):
+        return False
+    return bool(_ASPECT.search(folded) or (_JOINED.search(folded) and not _ENDS.search(folded)))
+
+
+def _kinds(text: str) -> set[str]:
+    return {letters.lower() for letters in _CODE.findall(text)}

@@ -64,3 +64,61 @@ def test_a_newer_subject_replaces_the_old_one() -> None:
 
 def test_what_is_carried_is_bounded() -> None:
     assert len(standalone("And then?", (user("long words " * 500),))) <= LONGEST + 12
+
+
+WARRANTY = (user("How long is the warranty of the Brio 3?"), Turn("assistant", "Two years."))
+
+
+@pytest.mark.parametrize(
+    "question", ["E14", "error E14?", "What does E14 mean?", "fix E14", "WT-204", "E14是什么意思"]
+)
+def test_a_code_brings_its_own_subject(question: str) -> None:
+    assert standalone(question, WARRANTY) == question
+
+
+@pytest.mark.parametrize("question", ["And E14?", "E14", "how to clear E14"])
+def test_a_code_takes_the_place_of_another_of_its_kind(question: str) -> None:
+    found = standalone(question, (user("What does error E07 mean on the Cantata?"),))
+    assert "Cantata" in found and "E07" not in found and found.endswith(question)
+
+
+def test_a_code_that_is_compared_with_another_keeps_both() -> None:
+    found = standalone("Is it the same as E07?", (user("What does error E14 mean?"),))
+    assert "E14" in found and "E07" in found
+
+
+@pytest.mark.parametrize("question", ["What about BG-310?", "and for the BG-310?", "does it fit the BG-310?"])
+def test_another_product_by_its_code_keeps_what_was_asked(question: str) -> None:
+    assert "warranty" in standalone(question, WARRANTY)
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "What about the cafeteria opening hours?",
+        "how about the rules for business travel expenses?",
+        "And how do I reset my VPN password?",
+        "Also, where do visitors park cars?",
+        "那上海食堂的开放时间呢？",
+    ],
+)
+def test_what_says_all_that_is_asked_for_takes_only_names_along(question: str) -> None:
+    assert standalone(question, WARRANTY) == f"Brio 3 {question}"
+    assert standalone(question, (user("how long is the warranty?"),)) == question
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "What about part-time employees in the Shenzhen office?",
+        "What about the price?",
+        "What about their opening hours on Sundays?",
+        "And for customers with a maintenance contract?",
+        "And how much is it for business customers?",
+        "And how long for business customers with a contract too?",
+        "ok could I have the specific address please",
+        "那它的保修时间呢？",
+    ],
+)
+def test_what_does_not_keeps_the_whole_subject(question: str) -> None:
+    assert "warranty" in standalone(question, WARRANTY)
