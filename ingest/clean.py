@@ -33,6 +33,9 @@ SELECTORS = re.compile(
 )
 SELECTOR_RUNS = re.compile("(?<=[\ufe00-\ufe0f])[\ufe00-\ufe0f]+")
 CONTROLS = re.compile("[\x00-\x08\x0b\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]")
+DATA_URI = re.compile(r"data:[\w.+-]{1,50}/[\w.+-]{1,50}(?:;[\w=-]{1,50}){0,4};base64,[A-Za-z0-9+/=%_-]{40,}")
+# Twenty lines and more: keys and certificates are shorter, and people do look for those.
+ENCODED = re.compile(r"^(?:[A-Za-z0-9+/]{60,100}={0,2}\n){20,}|^(?:M[\x20-\x60]{40,60}\n){20,}", re.MULTILINE)
 LEADERS = re.compile(r"(?:[ \t]*[.·…‥․_]){5,}[ \t]*")
 SPACES = re.compile("[ \u00a0\u2000-\u200a\u202f\u205f\u3000]+")
 HYPHEN = re.compile(r"(?<=[^\W\d_])[-\u2010]\n(?=[^\W\d_])")
@@ -54,7 +57,7 @@ def clean(extract: Extract) -> Extract:
     hidden = 0
     tidy: list[Block] = []
     for block in blocks:
-        text, removed = visible(block.text)
+        text, removed = visible(without_data(block.text))
         hidden += removed
         tidy.append(replace(block, text=text))
     if extract.paged:
@@ -73,6 +76,15 @@ def clean(extract: Extract) -> Extract:
     return replace(
         extract, blocks=[b for b in tidy if b.text.strip()], warnings=warnings, title=title or None
     )
+
+
+def without_data(text: str) -> str:
+    """The text without files written as letters: data URIs of pictures, base64 and uuencoded attachments."""
+    if "base64," in text:
+        text = DATA_URI.sub("data:…", text)
+    if len(text) > 1200:
+        text = ENCODED.sub("", text)
+    return text
 
 
 def visible(text: str) -> tuple[str, int]:

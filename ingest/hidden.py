@@ -14,7 +14,8 @@ SKIPPED = frozenset(
 )
 STYLE = re.compile(
     r"display\s*:\s*none|visibility\s*:\s*hidden|(?:^|[;{\s])opacity\s*:\s*0(?:\.0*)?\s*(?:;|$|!)"
-    r"|font-size\s*:\s*0(?:\.0*)?(?:px|pt|em|rem|%)?\s*(?:;|$|!)",
+    r"|font-size\s*:\s*(?:0(?:\.\d*)?(?:px|pt|em|rem|%)?|1(?:\.0*)?(?:px|pt))\s*(?:;|$|!)"
+    r"|(?:left|top|right|text-indent|margin-left)\s*:\s*-\d{3,}|(?:^|[;{\s])color\s*:\s*transparent",
     re.IGNORECASE,
 )
 AT_RULE = re.compile(r"@[^{};]*(?:;|\{(?:[^{}]|\{[^{}]*\})*\})")  # @media print and its like hide for others

@@ -6,7 +6,7 @@ The source itself is kept as text (no rendering): what people wrote is what is s
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from ingest.blocks import Block, Kind, table_text
 
@@ -17,6 +17,11 @@ ITEM = re.compile(r"([ \t]*)(?:[-*+]|\d{1,9}[.)])[ \t]+\S")
 TABLE_RULE = re.compile(r"[ \t]*\|?[ \t]*:?-{2,}:?[ \t]*(?:\|[ \t]*:?-{2,}:?[ \t]*)*\|?[ \t]*$")
 FRONT_MATTER = re.compile(r"\A(---|\+\+\+)[ \t]*\n(.*?)\n\1[ \t]*(?:\n|\Z)", re.DOTALL)
 FRONT_TITLE = re.compile(r"""^title[ \t]*[:=][ \t]*(["']?)(.+?)\1[ \t]*$""", re.MULTILINE)
+COMMENT_OPENS = re.compile(r"<!--|\{/\*")
+COMMENT = re.compile(r"<!--.*?-->|\{/\*.*?\*/\}")
+IN_CODE = re.compile(r"`[^`]*(?:<!--|\{/\*)")  # shown as code, in a line about comments
+LONG_LINE = 10_000
+CLOSES = {"<!--": "-->", "{/*": "*/}"}
 ANCHOR = re.compile(r"[ \t]*\{#[^}]*\}$")
 
 
@@ -29,12 +34,40 @@ def front_title(text: str) -> tuple[str, str | None]:
     return text[found.end() :], title[2].strip() if title else None
 
 
+def without_comments(lines: Sequence[str]) -> Iterator[str]:
+    """The lines without <!-- … --> and {/* … */} outside code: no page shows them to a reader.
+
+    A comment that never ends is none; very long lines stay as they are.
+    """
+    last = {close: number for number, line in enumerate(lines) for close in CLOSES.values() if close in line}
+    fence = until = ""
+    for number, line in enumerate(lines):
+        if until:
+            at = line.find(until)
+            if at < 0:
+                continue
+            line, until = line[at + len(until) :], ""
+        elif fence:
+            if line.strip().startswith(fence) and not line.strip().strip(fence[0]):
+                fence = ""
+            yield line
+            continue
+        if opens := FENCE.match(line):
+            fence = opens[1]
+        elif len(line) < LONG_LINE and not IN_CODE.search(line):
+            line = COMMENT.sub("", line)
+            opened = COMMENT_OPENS.search(line)
+            if opened and last.get(CLOSES[opened[0]], -1) > number:
+                line, until = line[: opened.start()], CLOSES[opened[0]]
+        yield line
+
+
 def markdown(text: str, part: str | None = None) -> Iterator[Block]:
     """Blocks of Markdown source."""
     paragraph: list[str] = []
     kind: Kind = "text"
     fence = ""
-    lines = text.split("\n")
+    lines = list(without_comments(text.split("\n")))
 
     def flush() -> Iterator[Block]:
         nonlocal kind

@@ -23,6 +23,10 @@ from ingest.outcome import Unreadable
 MAX_DEPTH = 100
 CONTROLS = re.compile("[\x00-\x08\x0b\x0e-\x1f]")
 REPLACED_SHARE = 0.1
+SEPARATOR = re.compile(r"sep=([,;|\t])\n", re.IGNORECASE)
+MARKED_UP = re.compile(
+    r"<(?:p|br|div|a|b|i|em|strong|ul|ol|li|span|img|table|h[1-6])\b[^<>]*>|</(?:p|div|a|li)>", re.IGNORECASE
+)
 
 Reader = Callable[[bytes], tuple[Iterator[Block], str | None]]
 
@@ -98,12 +102,16 @@ def _elements(root: etree._Element) -> Iterator[Block]:
             continue
         if event == "start" and not isinstance(element.tag, str):
             continue
-        if said and said.strip():
+        if said and MARKED_UP.search(said):  # feeds and exports carry web pages inside
+            yield from _html(said.encode())[0]
+        elif said and said.strip():
             yield Block(said.strip(), "text")
 
 
 def _table(data: bytes, delimiter: str | None) -> tuple[Iterator[Block], str | None]:
     text = _decoded(data)
+    if found := SEPARATOR.match(text):  # a first line that Excel alone reads
+        delimiter, text = found[1], text[found.end() :]
     if delimiter is None:
         head = text[:4096].split("\n")[:20]
         delimiter = max(",;\t|", key=lambda mark: (min(line.count(mark) for line in head if line) if any(head) else 0,

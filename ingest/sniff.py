@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import zipfile
 from pathlib import Path
 
@@ -46,6 +47,10 @@ MAGIC: tuple[tuple[bytes, str], ...] = (
 MARKUP = frozenset({"eml", "mbox", "fodt", "fods", "fodp", "fb2", "svg", "mht", "mhtml", "rtf", "vcf", "p7m", "rdf", "dif", "webarchive"})  # fmt: skip
 OLE = frozenset(
     {"doc", "xls", "ppt", "msg", "vsd", "pub", "wps", "mpp", "dot", "xlt", "pps", "vor", "hwp", "one"}
+)
+HEADER = re.compile(rb"^([a-z][a-z-]{1,38}):", re.MULTILINE)
+MAIL = frozenset(
+    b"received from to cc subject message-id mime-version date return-path delivered-to content-type".split()
 )
 OOXML = {"word/": "docx", "xl/": "xlsx", "ppt/": "pptx", "visio/": "vsdx"}
 OOXML_KIN = {
@@ -115,8 +120,8 @@ def _text_kind(head: bytes, named: str) -> str:
     first = head.split(b"\n", 1)[0]
     if first.startswith(b"From ") and b"@" in first:
         return "mbox"
-    names = {line.split(b":", 1)[0].lower() for line in head.split(b"\n")[:30] if b":" in line[:40]}
-    if len(names & {b"received", b"from", b"to", b"subject", b"message-id", b"mime-version", b"date"}) >= 3:
+    names = set(HEADER.findall(head.replace(b"\r\n", b"\n").split(b"\n\n", 1)[0].lower()))
+    if len(names & MAIL) >= 3:
         return "eml"
     return "txt"
 

@@ -31,6 +31,8 @@ SCAFFOLD = frozenset(
     {"nav.xhtml", "toc.ncx", "toc.xhtml"}
 )  # an EPUB's table of contents repeats its headings
 LITTLE = 8  # letters on a page: fewer, and the page is probably a picture
+PAGE_CODE = re.compile(r"&[LCR](?=[&A-Z\d\s]|$)")
+PAGE_CODES = re.compile(r'&(?:"[^"]*"|\d+|K[0-9A-F]{6}|[A-Z])')
 MAIL_HEADERS = (("From", "From"), ("To", "To"), ("Cc", "Cc"), ("Subject", "Subject"), ("Date", "Date"))
 EXTENSIONS = {
     "image/jpeg": "jpg", "image/png": "png", "image/tiff": "tif", "image/emf": "emf", "image/wmf": "wmf",
@@ -116,7 +118,8 @@ def _all_blocks(items: Sequence[Item], kind: str) -> Iterator[Block]:
         if kind == "epub" and part in SCAFFOLD:
             continue
         content = _value(item, "content")
-        found = list(_blocks(str(content), part, kind if part is None else _kind(item))) if content else []
+        own = kind if part is None else _kind(item)
+        found = list(_blocks(str(content), part, "msg" if _is_outlook(item) else own)) if content else []
         if part is None:
             if _is_mail(item):
                 yield from _mail_lines(item, None)
@@ -129,6 +132,10 @@ def _all_blocks(items: Sequence[Item], kind: str) -> Iterator[Block]:
             found = list(opendocument.slides(found))
         if part is None and kind in SLIDES:
             found = _titled(found)
+        if own in SHEETS:
+            found = list(_without_codes(found))
+        if item.get("embeddedResourceType") == "THUMBNAIL":
+            continue  # a small picture of what was just read
         yield from found if part is None else (_unpaged(block) for block in found)
         yield from _aside(item, part)
 
@@ -142,6 +149,17 @@ def _aside(item: Item, part: str | None) -> Iterator[Block]:
     names = origin if isinstance(origin, list) else [origin] if origin else []
     if names and part is not None:
         yield Block("\n".join(CONTROLS.sub("", str(name)) for name in names), "text", part=part)
+
+
+def _without_codes(blocks: Sequence[Block]) -> Iterator[Block]:
+    """Old Excel files: page headers are written in codes such as &C&"Arial,Bold"&12Page &P."""
+    for block in blocks:
+        if block.kind != "text" or not PAGE_CODE.match(block.text):
+            yield block
+            continue
+        said = " ".join(PAGE_CODES.sub(" ", block.text).split())
+        if sum(c.isalpha() for c in said.replace("Page", "").replace("of", "")) > 1:
+            yield replace(block, text=said)
 
 
 def _titled(blocks: Sequence[Block]) -> list[Block]:
@@ -165,7 +183,22 @@ def _blocks(content: str, part: str | None, kind: str) -> Iterator[Block]:
     # Tika's output is XHTML, at times not well-formed: the XML parser repairs, the HTML one would misread <p/>.
     root = etree.fromstring(CONTROLS.sub("", content).encode("utf-8", "replace"), xhtml.harmless(huge=True))
     if root is not None:
+        if kind == "msg":
+            _without_headers(root)
         yield from xhtml.blocks(root, part=part, tika=True, sheets=kind in SHEETS)
+
+
+def _without_headers(root: etree._Element) -> None:
+    """An Outlook message begins with its headers as a list of definitions; `_mail_lines` said all but the addresses."""
+    body = next(root.iter("{*}body"), None)
+    first = body[1] if body is not None and len(body) > 1 else None
+    if first is None or str(first.tag).rpartition("}")[2] != "dl":
+        return
+    said = [" ".join("".join(cell.itertext()).split()) for cell in first]
+    pairs = dict(zip(said[::2], said[1::2], strict=False))
+    first.clear(keep_tail=True)
+    if pairs.get("Recipients"):
+        first.text = f"Recipients: {pairs['Recipients']}"
 
 
 def _kind(item: Item) -> str:
@@ -185,8 +218,11 @@ def _name(item: Item) -> str:
 
 
 def _is_mail(item: Item) -> bool:
-    mime = str(item.get("Content-Type", ""))
-    return mime.startswith("message/") or "outlook" in mime
+    return str(item.get("Content-Type", "")).startswith("message/") or _is_outlook(item)
+
+
+def _is_outlook(item: Item) -> bool:
+    return "outlook" in str(item.get("Content-Type", ""))
 
 
 def _mail_lines(item: Item, part: str | None) -> Iterator[Block]:

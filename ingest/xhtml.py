@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 from lxml import etree
 
+from ingest import tables
 from ingest.blocks import Block, Kind, table_text
 from ingest.hidden import is_hidden, selectors
 
@@ -86,7 +87,8 @@ def harmless(*, huge: bool) -> etree.XMLParser:
 def blocks(root: etree._Element, *, part: str | None, tika: bool, sheets: bool = False) -> Iterator[Block]:
     """Blocks in document order. sheets: 'page' divs are worksheets, not pages."""
     by_sheet = frozenset() if tika else selectors(root)
-    return _Walker(part, tika, sheets, by_sheet).walk(root)
+    flow = frozenset() if sheets else tables.arranging(root)
+    return _Walker(part, tika, sheets, by_sheet, flow).walk(root)
 
 
 @dataclass
@@ -95,6 +97,7 @@ class _Walker:
     tika: bool
     sheets: bool
     by_sheet: frozenset[str]
+    flow: frozenset[etree._Element]
     page: int | None = None
     buffer: list[str] = field(default_factory=list)
     heading: int = 0
@@ -150,7 +153,7 @@ class _Walker:
         if tag not in BLOCKS:
             return
         yield from self.flush()
-        if tag == "table":
+        if tag == "table" and element not in self.flow:
             self.tables, self.rows = 1, []
         elif len(tag) == 2 and tag[0] == "h" and tag[1].isdigit():
             self.heading = int(tag[1])

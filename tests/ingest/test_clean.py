@@ -121,3 +121,14 @@ def test_page_numbers_within_chapters_go() -> None:
 def test_dotted_leaders_go_and_ellipses_stay() -> None:
     (block,) = clean(Extract([Block("Cleaning ........... 12\nWell... yes. . . . . . . . 5")], "txt")).blocks
     assert block.text == "Cleaning 12\nWell... yes 5" or block.text == "Cleaning 12\nWell... yes. 5"
+
+
+def test_files_written_as_letters_are_no_text() -> None:
+    lines = "".join("AbCd0123456789+/" * 4 + "\n" for _ in range(30))
+    uuencoded = "".join("M" + "4$L#!!0'2VP_" * 5 + "\n" for _ in range(30))
+    picture = "![chart](data:image/png;base64," + "QUJD" * 500 + ")"
+    key = "-----BEGIN PUBLIC KEY-----\n" + "AbCd0123456789+/" * 4 + "\n-----END PUBLIC KEY-----"
+    found = clean(
+        Extract([Block(f"See below.\n{lines}{uuencoded}Regards"), Block(picture), Block(key)], "txt")
+    )
+    assert [block.text for block in found.blocks] == ["See below.\nRegards", "![chart](data:…)", key]

@@ -23,6 +23,7 @@ FILES = Path(__file__).resolve().parents[1] / "files"
         ("a.doc", b"{\\rtf1 hello}", "rtf"),
         ("a.xls", b"<html><table><tr><td>1</table>", "html"),
         ("noext", b"From: a@b\nTo: c@d\nSubject: x\n\nHello", "eml"),
+        ("noext", b"Received: a\n" * 40 + b"Delivered-To: x\nFrom: a@b\nTo: c@d\n\nHello", "eml"),
         ("noext", b"hello there", "txt"),
         ("a.md", "水".encode("utf-16"), "md"),
         ("a.weird", b"some text", "txt"),

@@ -131,3 +131,30 @@ def test_where_there_is_no_text_the_file_speaks_of_itself() -> None:
 def test_a_pdf_without_pages_is_damaged() -> None:
     with pytest.raises(Unreadable, match="damaged"):
         extract([item("", dc__title="was a report")], "pdf", 1000)
+
+
+def test_an_outlook_message_says_its_headers_once() -> None:
+    body = "<h1>Offer</h1><dl><dt>From</dt><dd>Ann</dd><dt>To</dt><dd>Bo</dd><dt>Recipients</dt><dd>bo@x.example</dd></dl><div><p>Dear Bo</p></div>"
+    keys = {"Content-Type": "application/vnd.ms-outlook", "dc__title": "Offer", "dc__creator": "Ann"}
+    found = extract([item(body, **keys)], "msg", 1000)
+    assert [block.text for block in found.blocks] == [
+        "From: Ann\nSubject: Offer",
+        "Offer",
+        "Recipients: bo@x.example",
+        "Dear Bo",
+    ]
+
+
+def test_codes_of_old_page_headers_are_no_text() -> None:
+    body = '<div class="page"><h1>Prices</h1><p>&amp;C&amp;"Arial,Bold"&amp;12Page &amp;P</p><p>&amp;L&amp;"Arial"&amp;8ACME internal</p><p>R&amp;D costs</p></div>'
+    assert [b.text for b in extract([item(body)], "xls", 1000).blocks] == [
+        "Prices",
+        "ACME internal",
+        "R&D costs",
+    ]
+
+
+def test_the_thumbnail_of_a_document_says_nothing_new() -> None:
+    small = item("<p>1</p><p>2</p>", resourceName="thumbnail.wmf", embeddedResourceType="THUMBNAIL")
+    found = extract([item("<p>The only text</p>"), {**small, "Content-Type": "image/wmf"}], "docx", 1000)
+    assert [b.text for b in found.blocks] == ["The only text"] and not found.needs_ocr
