@@ -60,6 +60,14 @@ def detect(data: bytes, *, markup: bool = False) -> str:
     return unmarked_wide(sample) or alphabets.detect(sample) or _east_asian(sample) or _guessed(sample)
 
 
+def is_wide(sample: bytes) -> bool:
+    """Whether bytes with zeros among them are UTF-16 of some script without a mark."""
+    name = wide_by_zeros(sample)
+    return unmarked_wide(sample) is not None or (
+        name is not None and _reads(sample, name, cut=True) and _plausible(sample.decode(name, "ignore"))
+    )
+
+
 def unmarked_wide(sample: bytes) -> str | None:
     """UTF-16 of Chinese or Japanese without a mark, by its everyday characters and punctuation; None for all else.
 

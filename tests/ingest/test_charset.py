@@ -128,3 +128,9 @@ def test_a_declaration_tells_what_bytes_do_not() -> None:
 def test_never_fails() -> None:
     assert charset.decode(bytes(range(256)) * 4)[0]
     assert charset.decode(b"")[0] == ""
+
+
+def test_a_binary_full_of_small_numbers_is_no_utf16(tmp_path: Path) -> None:
+    path = tmp_path / "a.bin2"
+    path.write_bytes(b"\x78\x9f\x3e\x22" + b"".join(n.to_bytes(2, "little") for n in range(1, 200)) * 9)
+    assert sniff.kind_of(path, path.name) == "bin2"
