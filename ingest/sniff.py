@@ -102,10 +102,7 @@ def is_text(head: bytes) -> bool:
     if head.startswith((b"\xff\xfe", b"\xfe\xff", b"\xef\xbb\xbf")):
         return True
     if b"\0" in head:
-        even, odd = head[0::2].count(0), head[1::2].count(0)
-        few, many = sorted((even, odd))
-        latin = many > 0.2 * len(head) / 2 and few < 0.02 * len(head)
-        return latin or charset.is_wide(head)
+        return charset.is_wide(head)
     odd_ones = sum(byte < 32 and byte not in (7, 8, 9, 10, 11, 12, 13, 26, 27) for byte in head)
     return odd_ones <= 0.01 * len(head) or charset.unmarked_wide(head) is not None
 
