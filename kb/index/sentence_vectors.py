@@ -62,14 +62,12 @@ class Nearness:
         """question: its unit vector. packed: by chunk id, as `pack` made them; None and bytes of another size count
         as not there."""
         row = _row(len(question))
-        parts = {
-            id_: np.frombuffer(data, row)
-            for id_, data in packed.items()
-            if data is not None and len(data) % row.itemsize == 0
+        whole = {
+            id_: data for id_, data in packed.items() if data is not None and not len(data) % row.itemsize
         }
-        self._ids = list(parts)
-        self._ends = np.cumsum([len(part) for part in parts.values()], dtype=np.int64)
-        rows = np.concatenate(list(parts.values())) if parts else np.zeros(0, row)
+        self._ids = list(whole)
+        self._ends = np.cumsum([len(data) // row.itemsize for data in whole.values()], dtype=np.int64)
+        rows = np.frombuffer(b"".join(whole.values()), row)
         self._spans = rows["span"]
         self._cosines = (rows["vector"].astype(np.float32) @ question) * rows["scale"]
 

@@ -76,12 +76,14 @@ def refined(hits: Hits, nearest: Mapping[int, float]) -> Hits:
     The nearest of many is nearer than the whole: chunks that are not in `nearest` are lifted by as much as the
     others are on average, so that not having been looked at is neither a gain nor a loss.
     """
-    best = np.array([nearest.get(chunk, np.nan) for chunk in hits.ids.tolist()], np.float32)
-    known = ~np.isnan(best)
-    if not known.any():
+    ids, best = np.array(list(nearest), np.int64), np.array(list(nearest.values()), np.float32)
+    _, rows, places = np.intersect1d(hits.ids, ids, assume_unique=True, return_indices=True)
+    if not len(rows):
         return hits
-    best[~known] = hits.dense[~known] + (best - hits.dense)[known].mean()
-    return replace(hits, dense=(1 - NEAREST) * hits.dense + NEAREST * best)
+    nearer = best[places] - hits.dense[rows]
+    dense = hits.dense + NEAREST * nearer.mean()
+    dense[rows] = hits.dense[rows] + NEAREST * nearer
+    return replace(hits, dense=dense)
 
 
 def dense_only(hits: Hits) -> Ranking:
