@@ -6,7 +6,7 @@ import json
 import shutil
 from typing import TYPE_CHECKING
 
-from flask import Flask, Response
+from flask import Flask, Response, current_app
 
 from kb.errors import KbError
 from web import doors, sse
@@ -14,6 +14,7 @@ from web.doors import Policy
 
 if TYPE_CHECKING:
     from kb.app import Kb
+    from web.opening import Opening
 
 LEAST_FREE = 64 * 2**20  # bytes; less on small disks:
 LEAST_SHARE = 0.05
@@ -51,6 +52,9 @@ def _writable(kb: Kb) -> str:
 
 
 def _caught_up(kb: Kb) -> str:
+    opening: Opening | None = current_app.extensions.get("kb.opening")
+    if opening is not None and opening.why:
+        return opening.why
     try:
         kb.index.refresh()
     except KbError as error:

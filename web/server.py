@@ -7,7 +7,6 @@ with an `error` event that says so, and the rest has GRACE_S to finish.
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import sys
 import threading
@@ -23,6 +22,7 @@ from kb.local import open_door
 from kb.settings import Settings
 from kb.store import upkeep
 from web import create_app, sse
+from web.opening import Opening
 
 SPARE_THREADS = 16
 GRACE_S = 25
@@ -78,21 +78,13 @@ class Server(BaseApplication):  # type: ignore[misc]
             kb.collections.begin()
             door = open_door(self.settings.data, address(self.settings))
             app = create_app(kb, door)
-            kb.index.refresh()  # encoder and indexes are loaded before the first question
-            threading.Thread(target=_warm, args=(kb,), name="warm", daemon=True).start()
+            app.extensions["kb.opening"] = Opening(kb).start()
             threading.Thread(target=_upkeep, args=(kb,), name="upkeep", daemon=True).start()
         except KbError as error:
             print(f"kb serve: {error.detail}", file=sys.stderr, flush=True)
             raise SystemExit(1) from None
         print(f"kb is at {address(self.settings)}", flush=True)
         return app
-
-
-def _warm(kb: Kb) -> None:
-    """Compile both of the encoder's graphs, which the first question would wait for: most of a second."""
-    with contextlib.suppress(KbError):
-        kb.encoder.encode_question("the first question")
-        kb.encoder.encode_documents(["the first sentence that is read"])
 
 
 def _upkeep(kb: Kb) -> None:
