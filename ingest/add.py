@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import click
@@ -19,6 +20,7 @@ from kb.access.principals import SYSTEM
 from kb.app import Kb, build
 from kb.commands.show import as_json
 from kb.errors import Conflict, KbError
+from kb.ops.patience import TRIES, patiently
 from kb.store import Entry
 from kb.types import FINAL_STATES, Document
 
@@ -91,11 +93,12 @@ def _add_all(
     documents: list[Document] = []
     failed: list[tuple[str, str]] = []
     old, rate = 0, _Rate()
+    tries = 1 if "-" in paths else TRIES  # what came on standard input cannot be read again
     task = progress.add_task("Adding", total=None, rate="")
     for items in _batches(_items(paths, name, failed.append)):
         entries = [Entry(i.name, i.open, external_id=i.external_id, source="cli") for i in items]
         try:
-            done = kb.documents.add_many(SYSTEM, collection, entries)
+            done = patiently(partial(kb.documents.add_many, SYSTEM, collection, entries), tries=tries)
         except (KbError, OSError) as error:
             failed.extend((item.external_id, str(getattr(error, "detail", error))) for item in items)
             continue

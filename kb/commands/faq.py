@@ -6,6 +6,7 @@ import csv
 import json
 import os
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from kb.access.principals import SYSTEM
 from kb.app import Kb, build
 from kb.commands.show import as_json, json_option, plain, table
 from kb.errors import Invalid, KbError
+from kb.ops.patience import patiently
 from kb.store.faqfile import read_rows
 from kb.types import FaqEntry
 
@@ -41,14 +43,17 @@ def import_rows(kb: Kb, rows: list[Any], collection: str) -> tuple[int, list[tup
         try:
             if not isinstance(row, dict):
                 raise Invalid("It is no object with question and answer.")
-            _, created = kb.faqs.put(
-                SYSTEM,
-                str(row.get("id") or "") or None,
-                question=str(row.get("question") or ""),
-                variants=tuple(str(variant) for variant in row.get("variants") or ()),
-                answer=str(row.get("answer") or ""),
-                collection=str(row.get("collection") or collection),
-                language=str(row.get("language") or ""),
+            _, created = patiently(
+                partial(
+                    kb.faqs.put,
+                    SYSTEM,
+                    str(row.get("id") or "") or None,
+                    question=str(row.get("question") or ""),
+                    variants=tuple(str(variant) for variant in row.get("variants") or ()),
+                    answer=str(row.get("answer") or ""),
+                    collection=str(row.get("collection") or collection),
+                    language=str(row.get("language") or ""),
+                )
             )
             changed += not created
         except KbError as error:

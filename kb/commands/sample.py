@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -11,6 +13,7 @@ from kb.access.principals import SYSTEM
 from kb.app import Kb, build
 from kb.commands.faq import import_rows, read_file
 from kb.errors import Conflict, NotFound
+from kb.ops.patience import patiently
 
 SAMPLE = Path(__file__).resolve().parents[2] / "data" / "sample"
 
@@ -30,17 +33,14 @@ def load(kb: Kb) -> int:
         )
     for entry in json.loads((SAMPLE / "collections.json").read_text()):
         try:
-            kb.collections.create(SYSTEM, entry["name"], entry["title"], entry["audience"], everyone=True)
+            patiently(partial(_create, kb, entry))
         except Conflict:
             pass  # loaded before
     count = 0
     for path in sorted((SAMPLE / "documents").glob("*/**/*")):
         if path.is_file():
             name = path.relative_to(SAMPLE / "documents").as_posix()
-            with path.open("rb") as stream:
-                kb.documents.add(
-                    SYSTEM, name.split("/")[0], stream, path.name, external_id=name, source="sample"
-                )
+            patiently(partial(_add, kb, path, name))
             count += 1
     entries, _ = kb.faqs.list(SYSTEM, limit=1)
     if not entries:
@@ -48,3 +48,12 @@ def load(kb: Kb) -> int:
         for number, detail in problems:
             click.echo(f"faq.csv row {number}: {detail}", err=True)
     return count
+
+
+def _create(kb: Kb, entry: dict[str, Any]) -> None:
+    kb.collections.create(SYSTEM, entry["name"], entry["title"], entry["audience"], everyone=True)
+
+
+def _add(kb: Kb, path: Path, name: str) -> None:
+    with path.open("rb") as stream:
+        kb.documents.add(SYSTEM, name.split("/")[0], stream, path.name, external_id=name, source="sample")
