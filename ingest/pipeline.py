@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ingest import clean, language, layout, opendocument, plain, pregate, sniff, split, strict
+from ingest import clean, language, layout, opendocument, plain, pregate, slideorder, sniff, split, strict
 from ingest.blocks import Extract
 from ingest.outcome import Unreadable
 from ingest.tika import Tika
@@ -57,7 +57,11 @@ def parse(path: Path, filename: str, settings: Settings, tika: Tika | None, *, o
         return plain.read(path, kind, limit)
     if tika is None:
         raise Unreadable(NO_TIKA.format(kind=kind.upper()))
-    with strict.ordinary(path, kind) as ordinary, opendocument.marked(ordinary, kind) as readable:
+    with (
+        strict.ordinary(path, kind) as ordinary,
+        opendocument.marked(ordinary, kind) as marked,
+        slideorder.as_shown(marked, kind) as readable,
+    ):
         extract = tika.parse(readable, kind, limit, ocr=ocr)
     if ocr and extract.pages and 2 * len(extract.needs_ocr) < extract.pages:
         return replace(extract, needs_ocr=())  # looked at, and blank: nothing to warn of in a text document
