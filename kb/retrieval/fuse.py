@@ -39,7 +39,7 @@ ALONE = 0.2  # chance left to the cosine alone where the words say nothing
 SHARP = 8.0  # a chunk ahead by 1/SHARP in the sum is e times likelier to hold the answer
 SHARP_ALONE = 60.0  # the same for the cosine
 TYPICAL = 20.0  # idf of all terms of an ordinary question together
-NEAREST = 0.4  # share of the nearest sentence in a chunk's cosine; .3 and .5 do nearly as well
+NEAREST = 0.4  # how far a sentence that is nearer than its chunk lifts it; .3 and .5 do nearly as well
 BLIND = 0.3  # below this share of known script a question's vector says nothing
 LIKELIEST = 2.2  # BM25 gives a term at most 2.2 times its idf
 
@@ -73,16 +73,16 @@ def mixed(hits: Hits) -> Ranking:
 def refined(hits: Hits, nearest: Mapping[int, float]) -> Hits:
     """The hits with cosines that look at sentences too. nearest: the cosine of the nearest sentence, by chunk id.
 
-    The nearest of many is nearer than the whole: chunks that are not in `nearest` are lifted by as much as the
-    others are on average, so that not having been looked at is neither a gain nor a loss.
+    A sentence nearer than its chunk lifts it; a chunk that is nearer as a whole stays as it is. Chunks that are not in
+    `nearest` are lifted as much as the others on average: not having been looked at is neither a gain nor a loss.
     """
     ids, best = np.array(list(nearest), np.int64), np.array(list(nearest.values()), np.float32)
     _, rows, places = np.intersect1d(hits.ids, ids, assume_unique=True, return_indices=True)
     if not len(rows):
         return hits
-    nearer = best[places] - hits.dense[rows]
-    dense = hits.dense + NEAREST * nearer.mean()
-    dense[rows] = hits.dense[rows] + NEAREST * nearer
+    lift = NEAREST * np.maximum(best[places] - hits.dense[rows], 0)
+    dense = hits.dense + lift.mean()
+    dense[rows] = hits.dense[rows] + lift
     return replace(hits, dense=dense)
 
 

@@ -94,8 +94,10 @@ def test_nothing_found_is_no_ranking() -> None:
 
 
 def test_the_nearest_sentence_counts_and_not_having_been_looked_at_does_not() -> None:
-    found = hits([0.5, 0.5, 0.5], [1, 1, 1])
-    close = refined(found, {1: 0.6, 2: 0.8})
-    assert mixed(close).ids == (2, 3, 1)
-    assert close.dense.tolist() == pytest.approx([0.54, 0.62, 0.58])  # the third as the average of the others
+    found = hits([0.5, 0.5, 0.5, 0.6], [1, 1, 1, 1])
+    close = refined(found, {1: 0.5, 2: 0.75, 4: 0.4})
+    assert close.dense.tolist() == pytest.approx(
+        [0.5, 0.6, 0.5 + 0.1 / 3, 0.6]
+    )  # none falls, the third rises as others do
+    assert mixed(close).ids[2:] == (3, 1)
     assert refined(found, {}) is found
