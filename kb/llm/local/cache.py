@@ -25,9 +25,10 @@ from kb.llm.local.errors import BadModel, ModelError
 from kb.llm.local.guesses import Guesses
 from kb.llm.local.loader import Load, Loader
 from kb.llm.local.mend import SourceMender
+from kb.llm.local.populate import Populater
 from kb.llm.local.reader import STAGING, Readers
 from kb.llm.local.slots import Key, Slot, SlotTable
-from kb.llm.local.store import Shard, Store
+from kb.llm.local.store import Shard, Store, expert_pairs
 from kb.llm.local.types import Expert, Packed
 from kb.llm.local.usage import Usage
 
@@ -59,7 +60,7 @@ class CachedStore:
             shards = store.shards()
             self.config, self.layout = store.config, store.layout
             self.texts = {key: value for key, value in store.meta.items() if "." in key}
-        self._shards = _pairs(shards, path)
+        self._shards = expert_pairs(shards, path)
         layers, experts = (
             max(layer for layer, _ in self._shards) + 1,
             max(expert for _, expert in self._shards) + 1,
@@ -92,6 +93,8 @@ class CachedStore:
         self._guesses = Guesses(self._table, self.usage.ranking() if warm else [])
         self._hits = self._misses = self._ahead_used = 0
         self._stall_s = 0.0
+        self._latest = 0  # layer that asked last
+        self._opened = False  # every layer has been asked
 
         self._lock = threading.Lock()
         self._ready = threading.Condition(self._lock)
@@ -103,6 +106,7 @@ class CachedStore:
         readers = Readers(path, direct)
         self.reader = readers.kind
         self._loader = Loader(readers, self._mender, threads, self._read_ahead, self._lock)
+        self._populater = Populater(self._table, self._lock, self._room_ready) if warm else None
         try:
             self._load_dense(dense)
         except BaseException:
@@ -158,6 +162,8 @@ class CachedStore:
                 with self._lock:
                     self._table.add(room)
                     self._ready.notify_all()
+                    if self._populater is not None:
+                        self._populater.wake()
                 taken += self.slot_bytes
         return taken
 
@@ -186,6 +192,8 @@ class CachedStore:
         """Stop reading and keep the statistics."""
         if not self._closed:
             self._closed = True
+            if self._populater is not None:
+                self._populater.close()
             self._loader.close()
             if self.usage.steps.any():
                 self.usage.save(self._usage_file)
@@ -218,6 +226,8 @@ class CachedStore:
             raise ModelError(f"{len(wanted)} experts at once do not fit into {len(self._table)} slots")
         held: dict[int, Slot] = {}
         with self._admission, self._lock:
+            self._opened = self._opened or layer < self._latest
+            self._latest = layer
             self._guesses.judge(layer, wanted)
             self.usage.touch(layer, wanted)
             if layer == 0 and self.usage.steps[0] % _REFRESH == 0:
@@ -246,7 +256,9 @@ class CachedStore:
     def _demand(self, key: Key) -> Slot:
         """A pinned slot whose bytes are on their way."""
         self._misses += 1
-        while (slot := self._table.give(key)) is None:
+        # Until the first token is out, experts that have done their part make room where memory is slow to be had.
+        spare = not self._opened and self._populater is not None and self._populater.slow
+        while (slot := self._table.give(key, spare=spare)) is None:
             self._ready.wait()
         slot.pins += 1
         self._loader.demand(self._loads(slot))
@@ -290,6 +302,11 @@ class CachedStore:
         if slot.error is not None and not slot.pins and not slot.pending:
             self._table.vacate(slot)
 
+    def _room_ready(self) -> None:
+        """An empty slot more (lock held)."""
+        self._ready.notify_all()
+        self._loader.wake()
+
     def _read_ahead(self) -> list[Load]:
         """What the loader may read while nobody waits (lock held)."""
         if self._opening:
@@ -323,19 +340,3 @@ class CachedStore:
                 f" {max(0, budget) / 1e9:.2f} GB. Set KB_MODEL_RAM to more, or free memory."
             )
         return int(count)
-
-
-def _pairs(shards: list[Shard], path: Path) -> dict[Key, tuple[Shard, Shard]]:
-    """The two shards of every expert."""
-    halves = {(shard.layer, shard.expert, shard.kind): shard for shard in shards if shard.kind != "dense"}
-    found = {
-        (layer, expert): (gate_up, down)
-        for (layer, expert, kind), gate_up in halves.items()
-        if kind == "gate_up"
-        and layer is not None
-        and expert is not None
-        and (down := halves.get((layer, expert, "down"))) is not None
-    }
-    if not found or 2 * len(found) != len(halves) or any(shard.part for shard in halves.values()):
-        raise BadModel(f"{path} lacks experts. Pack the model again: kb model pack DIR")
-    return found

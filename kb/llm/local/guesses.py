@@ -87,8 +87,12 @@ class Guesses:
             if key not in self._table and (slot := self._table.give(key, guess=True)) is not None:
                 self.loads += 1
                 return slot
+        while self._table.spared:
+            self._warm.append(self._table.spared.pop())
         while self._warm and self._table.free:  # at start: fill empty slots, never push anyone out
-            key = self._warm.popleft()
+            # Those of layers that are still to come in this step: it may want them in a moment.
+            key = next((key for key in self._warm if key[0] > self._layer), self._warm[0])
+            self._warm.remove(key)
             if key not in self._table:
                 return self._table.give(key)
         return None

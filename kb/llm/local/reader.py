@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from kb.llm.local.errors import BadModel, CorruptShard
 from kb.llm.local.pages import Extent, PageMap
+from kb.llm.local.resident import resident
 from kb.llm.local.settings import available_memory
 from kb.llm.local.store import Shard
 
@@ -86,8 +87,6 @@ class PageReader:
     def __init__(self, path: Path, pages: PageMap, direct: bool = True) -> None:
         self._pages = pages
         self._links = memoryview(bytearray(4 * (STAGING // pages.page_size)))  # chain pointers of a read
-        # Only what is in memory: a short count, or BlockingIOError, says that it is not.
-        self._flags = getattr(os, "RWF_NOWAIT", None) if direct else 0
         self._staging = mmap.mmap(-1, STAGING)  # page-aligned, as O_DIRECT wants it
         self._view = memoryview(self._staging)
         self._bytes = np.frombuffer(self._staging, np.uint8)
@@ -151,24 +150,16 @@ class PageReader:
         return at == out.nbytes
 
     def _scatter(self, page: int, number: int, out: NDArray[np.uint8]) -> bool:
-        """Pages through the page cache: contents to `out`, pointers to `_links`. False if they are not all had."""
-        if self._flags is None:
+        """Pages from the page cache, or through it: contents to `out`, pointers to `_links`. False if not all were had."""
+        size, offset = self._pages.page_size, (page - 1) * self._pages.page_size
+        if self._direct is not None and not resident(self._fd, offset, number * size):
             return False
-        room = self._pages.page_size - 4
+        room = size - 4
         target, pieces = out.data, []
         for place in range(number):
             pieces.append(self._links[4 * place : 4 * place + 4])
             pieces.append(target[place * room : (place + 1) * room])
-        try:
-            got = os.preadv(self._fd, pieces, (page - 1) * self._pages.page_size, self._flags)
-        except BlockingIOError:
-            return False
-        except OSError:
-            if not self._flags:
-                raise
-            self._flags = None  # a file system that cannot tell what it has in memory
-            return False
-        return got == 4 * number + out.nbytes
+        return os.preadv(self._fd, pieces, offset) == 4 * number + out.nbytes
 
     def _fetch(self, page: int, length: int) -> bool:
         assert self._direct is not None

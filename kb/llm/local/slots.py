@@ -39,9 +39,11 @@ class SlotTable:
     def __init__(self, experts: list[Expert], usage: Usage) -> None:
         self.slots = [Slot(index, expert) for index, expert in enumerate(experts)]
         self.evictions = 0
+        self.spared: list[Key] = []  # experts that left to spare memory, and should come back
         self._usage = usage
         self._where: dict[Key, Slot] = {}
-        self._free = deque(self.slots)
+        self._free: deque[Slot] = deque()  # empty slots …
+        self._fresh = deque(self.slots)  # … and those whose memory nobody has written to yet
         self._layers = np.zeros(
             len(self.slots), np.intp
         )  # the owners once more, to score all of them at once
@@ -61,22 +63,39 @@ class SlotTable:
 
     @property
     def free(self) -> bool:
-        """Whether a slot can be had without pushing anyone out."""
+        """Whether a slot can be had without pushing anyone out, and without waiting for its memory."""
         return bool(self._free)
 
     def get(self, key: Key) -> Slot | None:
         """The slot of an expert, if it has one."""
         return self._where.get(key)
 
-    def give(self, key: Key, *, guess: bool = False) -> Slot | None:
-        """A slot for an expert that has none, its two shards still to be read; None if nobody may leave now."""
-        slot = self._free.popleft() if self._free else self._emptied(guess)
+    def give(self, key: Key, *, guess: bool = False, spare: bool = False) -> Slot | None:
+        """A slot for an expert that has none, its two shards still to be read; None if nobody may leave now.
+
+        spare: rather that of an expert of an earlier layer than memory nobody has written to yet.
+        """
+        slot = self._free.popleft() if self._free else None
+        if slot is None and spare and self._fresh and (found := self._least(guess, before=key[0])):
+            if found.owner is not None:
+                self.spared.append(found.owner)
+            slot = self._evict(found)
+        if slot is None:
+            slot = self._fresh.popleft() if self._fresh else self._emptied(guess)
         if slot is not None:
             slot.owner, slot.pending, slot.error = key, 2, None
             slot.ahead = slot.expected = guess
             self._where[key] = slot
             self._layers[slot.index], self._experts[slot.index] = key
         return slot
+
+    def unwritten(self) -> Slot | None:
+        """A slot whose memory nobody has written to yet; nobody gets it until it is `written`."""
+        return self._fresh.popleft() if self._fresh else None
+
+    def written(self, slot: Slot) -> None:
+        """The slot's memory is there: it is free."""
+        self._free.append(slot)
 
     def vacate(self, slot: Slot) -> None:
         """Forget what is in a slot."""
@@ -88,7 +107,8 @@ class SlotTable:
 
         False when all are in use.
         """
-        slot = self._free.pop() if self._free else self._emptied(guess=False)
+        empty = self._free or self._fresh
+        slot = empty.pop() if empty else self._emptied(guess=False)
         if slot is None:
             return False
         last = self.slots.pop()  # slots are known by their place: the last one moves into the gap
@@ -105,7 +125,7 @@ class SlotTable:
         """Room for one more."""
         slot = Slot(len(self.slots), expert)
         self.slots.append(slot)
-        self._free.append(slot)
+        self._fresh.append(slot)
         if len(self._layers) < len(self.slots):
             self._layers, self._experts = (np.append(part, 0) for part in (self._layers, self._experts))
 
@@ -114,19 +134,25 @@ class SlotTable:
         self._hot = self._usage.hot(int(len(self.slots) * _HOT_SHARE))
 
     def _emptied(self, guess: bool) -> Slot | None:
+        found = self._least(guess)
+        return None if found is None else self._evict(found)
+
+    def _least(self, guess: bool, before: int | None = None) -> Slot | None:
+        """The slot of the expert wanted least that may leave now. before: of the layers before this one only."""
         layers, experts = self._layers[: len(self.slots)], self._experts[: len(self.slots)]
         scores = self._usage.scores(layers, experts)
         hot = self._hot[layers, experts]
         expected: Slot | None = None
-        for index in np.lexsort((scores, hot)):
+        order = np.lexsort((scores, hot))
+        for index in order if before is None else order[layers[order] < before]:
             slot: Slot = self.slots[index]
-            if slot.pins or slot.pending or (guess and hot[index]):
+            if slot.owner is None or slot.pins or slot.pending or (guess and hot[index]):
                 continue
             if slot.expected:
                 expected = expected or slot
                 continue
-            return self._evict(slot)
-        return None if guess or expected is None else self._evict(expected)
+            return slot
+        return None if guess else expected
 
     def _evict(self, slot: Slot) -> Slot:
         self.evictions += 1

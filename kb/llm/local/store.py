@@ -191,6 +191,22 @@ def models_in(folder: Path) -> list[Path]:
     return found
 
 
+def expert_pairs(shards: list[Shard], path: Path) -> dict[tuple[int, int], tuple[Shard, Shard]]:
+    """The two shards of every expert, by (layer, expert)."""
+    halves = {(shard.layer, shard.expert, shard.kind): shard for shard in shards if shard.kind != "dense"}
+    found = {
+        (layer, expert): (gate_up, down)
+        for (layer, expert, kind), gate_up in halves.items()
+        if kind == "gate_up"
+        and layer is not None
+        and expert is not None
+        and (down := halves.get((layer, expert, "down"))) is not None
+    }
+    if not found or 2 * len(found) != len(halves) or any(shard.part for shard in halves.values()):
+        raise BadModel(f"{path} lacks experts. Pack the model again: kb model pack DIR")
+    return found
+
+
 @contextlib.contextmanager
 def _speaking(path: Path, wrong: str = "cannot be read") -> Iterator[None]:
     """SQLite's errors in words that name the file and the way out."""

@@ -13,12 +13,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from kb.llm.local import quant
 from kb.llm.local.cache import READERS, CachedStore
 from kb.llm.local.config import ModelConfig
 from kb.llm.local.errors import BadModel, CorruptShard, ModelError
+from kb.llm.local.guesses import Guesses
 from kb.llm.local.layout import make, matrices
 from kb.llm.local.pack import pack
+from kb.llm.local.populate import Populater
 from kb.llm.local.reader import STAGING, BlobReader, PageReader, page_map
+from kb.llm.local.slots import SlotTable
 from kb.llm.local.source import Checkpoint
 from kb.llm.local.store import Shard, Store
 from kb.llm.local.types import Expert
@@ -150,6 +154,59 @@ def test_free_slots_fill_up_in_the_background(model: Path) -> None:
         _settled(store, lambda report: report["slots_filled"] == LAYERS * EXPERTS)
         with store.experts(2, [0, 7]):
             assert store.report()["misses"] == 0
+
+
+def _slow_memory(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+    """Memory that costs much to have: nobody takes it ahead until the event is set."""
+    plenty, unwritten = threading.Event(), SlotTable.unwritten
+    monkeypatch.setattr(Populater, "slow", property(lambda self: True))
+    monkeypatch.setattr(SlotTable, "unwritten", lambda self: unwritten(self) if plenty.is_set() else None)
+    return plenty
+
+
+def test_memory_that_is_slow_to_be_had_is_spared_until_the_first_token(
+    model: Path, right: Callable[[int, int, Expert], bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plenty = _slow_memory(monkeypatch)
+    with CachedStore(model, 1 << 30) as store:
+        for layer in range(LAYERS):
+            with store.experts(layer, range(5)) as experts:
+                assert all(right(layer, expert, got) for expert, got in enumerate(experts))
+        report = store.report()
+        assert (report["slots_filled"], report["evictions"]) == (5, (LAYERS - 1) * 5)
+        for layer in range(LAYERS):  # from then on it is taken as it is needed
+            with store.experts(layer, range(6)) as experts:
+                assert all(right(layer, expert, got) for expert, got in enumerate(experts))
+        assert store.report()["evictions"] == report["evictions"]
+        plenty.set()
+        with store._lock:
+            assert store._populater is not None
+            store._populater.wake()
+        _settled(store, lambda report: report["slots_filled"] == LAYERS * EXPERTS)
+        for layer in range(LAYERS):  # and those that had left are back
+            with store.experts(layer, range(EXPERTS)) as experts:
+                assert all(right(layer, expert, got) for expert, got in enumerate(experts))
+
+
+def test_pinned_experts_are_not_what_memory_is_spared_with(
+    model: Path, right: Callable[[int, int, Expert], bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _slow_memory(monkeypatch)
+    with CachedStore(model, 1 << 30) as store, store.experts(0, [1, 2, 3]) as held:
+        with store.experts(1, [4, 5]) as others:
+            assert right(1, 4, others[0]) and right(1, 5, others[1])
+        assert all(right(0, expert, got) for expert, got in zip([1, 2, 3], held, strict=True))
+
+
+def test_in_the_background_layers_still_to_come_are_read_first() -> None:
+    experts = [Expert(*[quant.empty("int8", 32, 32)] * 2) for _ in range(4)]
+    table = SlotTable(experts, Usage(3, 2))
+    while (slot := table.unwritten()) is not None:
+        table.written(slot)
+    guesses = Guesses(table, [(0, 0), (0, 1), (1, 0), (1, 1), (2, 0), (2, 1)])
+    guesses.judge(1, [0])
+    order = [slot.owner for slot in (guesses.next() for _ in range(4)) if slot is not None]
+    assert order == [(2, 0), (2, 1), (0, 0), (0, 1)]
 
 
 def test_a_right_guess_is_read_before_it_is_asked_for(model: Path) -> None:
