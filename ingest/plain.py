@@ -22,6 +22,7 @@ from ingest.outcome import Unreadable
 
 MAX_DEPTH = 100
 CONTROLS = re.compile("[\x00-\x08\x0b\x0e-\x1f]")
+COLOURS = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")  # of a terminal, in logs
 REPLACED_SHARE = 0.1
 SEPARATOR = re.compile(r"sep=([,;|\t])\n", re.IGNORECASE)
 MARKED_UP = re.compile(
@@ -58,6 +59,8 @@ def left_out(limit: int) -> str:
 
 def _decoded(data: bytes, *, markup: bool = False) -> str:
     text, _ = charset.decode(data, markup=markup)
+    if "\x1b[" in text:
+        text = COLOURS.sub("", text)
     return CONTROLS.sub("", text.replace("\r\n", "\n").replace("\r", "\n"))
 
 

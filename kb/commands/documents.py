@@ -8,7 +8,7 @@ import click
 
 from kb.access.principals import SYSTEM
 from kb.app import build
-from kb.commands.show import as_json, json_option, table
+from kb.commands.show import as_json, json_option, on_a_line, table
 from kb.types import Document, State
 
 STATES = get_args(State)
@@ -86,14 +86,14 @@ def show(document_id: str, text: bool, as_json_: bool) -> None:
         "sha256",
         "revision",
     ):
-        click.echo(f"{name:12} {getattr(document, name)}")
+        click.echo(f"{name:12} {on_a_line(str(getattr(document, name)))}")
     click.echo(f"{'state':12} {document.state}" + (f": {document.reason}" if document.reason else ""))
     click.echo(f"{'pages':12} {document.pages if document.pages is not None else '-'}")
     click.echo(f"{'chunks':12} {document.chunks}")
     for warning in document.warnings:
         click.echo(f"{'warning':12} {warning}")
     for child in document.children:
-        click.echo(f"{'contains':12} {child.get('name')}")
+        click.echo(f"{'contains':12} {on_a_line(str(child.get('name')))}")
 
 
 @click.command()

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from kb.commands import door
-from kb.commands.show import as_json, json_option
+from kb.commands.show import as_json, json_option, on_a_line
 from kb.errors import Unavailable
 
 collection_option = click.option(
@@ -53,7 +53,7 @@ def _search_here(question: str, limit: int, collections: tuple[str, ...]) -> dic
 
 def _print_passage(passage: dict[str, Any]) -> None:
     where = [passage["title"], passage["heading"], f"page {passage['page']}" if passage["page"] else ""]
-    click.secho(f"[{passage['n']}] " + " › ".join(part for part in where if part), bold=True)
+    click.secho(on_a_line(f"[{passage['n']}] " + " › ".join(part for part in where if part)), bold=True)
     click.echo("    " + " ".join(passage["text"].split())[:300])
 
 
@@ -122,4 +122,4 @@ def _print_answer(answer: dict[str, Any], streamed: str) -> None:
     for citation in answer["citations"]:
         page = f", page {citation['page']}" if citation["page"] else ""
         heading = f" › {citation['heading']}" if citation["heading"] else ""
-        click.secho(f"[{citation['n']}] {citation['title']}{heading}{page}", dim=True)
+        click.secho(on_a_line(f"[{citation['n']}] {citation['title']}{heading}{page}"), dim=True)

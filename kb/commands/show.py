@@ -52,7 +52,12 @@ def _cell(value: Any) -> str:
     if isinstance(value, datetime):
         aware = value if value.tzinfo else value.replace(tzinfo=UTC)
         return aware.astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")
-    return "" if value is None else str(value).replace("\n", " ")
+    return "" if value is None else on_a_line(str(value))
+
+
+def on_a_line(text: str) -> str:
+    """Text that others chose (names of files, titles), harmless to a terminal: one line, no controls, no reversing."""
+    return "".join(c if c.isprintable() else " " if c.isspace() else "\ufffd" for c in text)
 
 
 json_option: Callable[[Any], Any] = click.option("--json", "as_json_", is_flag=True, help="Print JSON.")

@@ -190,3 +190,7 @@ def test_web_pages_inside_a_feed_are_read_as_such(tmp_path: Path) -> None:
 def test_text_that_is_out_of_sight_is_hidden(style: str, tmp_path: Path) -> None:
     page = f"<p>seen</p><p style='{style}'>unseen</p><p style='font-size:11px;margin-left:-20px'>small</p>"
     assert [text for _, _, text in kinds(read(tmp_path, "a.html", page))] == ["seen", "small"]
+
+
+def test_colours_of_a_log_are_no_text(tmp_path: Path) -> None:
+    assert read(tmp_path, "a.txt", "\x1b[1;31mERROR\x1b[0m disk full").blocks[0].text == "ERROR disk full"

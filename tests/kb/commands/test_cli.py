@@ -91,6 +91,13 @@ def test_add_is_recognised_the_second_time_and_reads_standard_input(kb, tmp_path
     assert "two" in answer["text"] and answer["tier"] == "extractive"
 
 
+def test_names_of_files_cannot_drive_the_terminal(kb, tmp_path: Path) -> None:
+    (tmp_path / "\x1b]0;owned\x07\x1b[31m\u202efdp.txt").write_text("hello")
+    assert kb("add", str(tmp_path)).returncode == 0
+    shown = kb("list").stdout + kb("show", json.loads(kb("list", "--json").stdout)["data"][0]["id"]).stdout
+    assert "fdp.txt" in shown and not {"\x1b", "\x07", "\u202e"} & set(shown)
+
+
 def test_config_prints_values_with_their_origin_and_hides_secrets(started) -> None:
     rows = {
         r["name"]: r
