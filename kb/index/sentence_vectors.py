@@ -1,8 +1,9 @@
-"""Vectors of a chunk's sentences, one byte a number: what the one vector of 256 tokens blurs.
+"""Vectors of a chunk's sentences and of what stands above it, one byte a number: what the one vector of 256 tokens blurs.
 
 A chunk about five things lies near none of them. The nearest of its sentences tells whether one of the five is what
-was asked, and which words to quote. Packed as rows of (start, end, scale, numbers), so that a vector belongs to exact
-words; whoever cuts sentences otherwise one day finds none of his spans here and encodes them anew.
+was asked, and which words to quote; its title and heading tell what all of it is about. Packed as rows of (start, end,
+scale, numbers), so that a vector belongs to exact words; whoever cuts sentences otherwise one day finds none of his
+spans here and encodes them anew. The row of title and heading has the span (0, 0).
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 
 from kb.index.sentences import spans
 from kb.ports import Encoder
-from kb.store.sentences import Sentences
+from kb.store.sentences import Lacking, Sentences
 
 MOST = 60  # sentences of one chunk
 SHORTEST = 8  # characters; less is a heading or a stray cell
@@ -32,53 +33,52 @@ def fill(store: Sentences, encoder: Encoder, after: int = 0, encode: Encode | No
     chunks = store.lacking(encoder.name, after, TOGETHER)
     if not chunks:
         return None
-    texts = [chunk.text if encoder.covers(chunk.text) >= SIGHTED else "" for chunk in chunks]
-    packed = pack(texts, encode or encoder.encode_documents, encoder.dim)
-    store.put({chunk.id: data for chunk, data in zip(chunks, packed, strict=True)})
+    known = [chunk for chunk in chunks if encoder.covers(chunk.text) >= SIGHTED]
+    packed = pack(known, encode or encoder.encode_documents, encoder.dim)
+    store.put({chunk.id: packed.get(chunk.id, b"") for chunk in chunks})
     return chunks[-1].id
 
 
-def pack(texts: Sequence[str], encode: Encode, dim: int) -> list[bytes]:
-    """For each chunk's text the packed vectors of its sentences; empty where none is long enough.
-
-    All sentences are encoded in one call.
-    """
-    cut = [[(a, b) for a, b in spans(text) if b - a >= SHORTEST][:MOST] for text in texts]
-    said = [text[a:b] for text, pieces in zip(texts, cut, strict=True) for a, b in pieces]
+def pack(chunks: Sequence[Lacking], encode: Encode, dim: int) -> dict[int, bytes]:
+    """By chunk id the packed vectors of its sentences. All are encoded in one call, what occurs twice once."""
+    spans_of = {chunk.id: [(0, 0), *_sentences(chunk.text)] for chunk in chunks}
+    said = [chunk.text[a:b] if b else _about(chunk) for chunk in chunks for a, b in spans_of[chunk.id]]
+    if not said:
+        return {}
+    places = {text: place for place, text in enumerate(dict.fromkeys(said))}
+    vectors = encode(list(places))[[places[text] for text in said]]
+    scale = np.maximum(np.abs(vectors).max(axis=1), 1e-9) / 127
     rows = np.zeros(len(said), _row(dim))
-    if said:
-        vectors = encode(said)
-        scale = np.maximum(np.abs(vectors).max(axis=1), 1e-9) / 127
-        rows["span"] = [span for pieces in cut for span in pieces]
-        rows["scale"], rows["vector"] = scale, np.rint(vectors / scale[:, None])
-    ends = np.cumsum([len(pieces) for pieces in cut])
-    return [part.tobytes() for part in np.split(rows, ends[:-1])] if len(cut) else []
+    rows["span"] = [span for found in spans_of.values() for span in found]
+    rows["scale"], rows["vector"] = scale, np.rint(vectors / scale[:, None])
+    ends = np.cumsum([len(found) for found in spans_of.values()])
+    parts = np.split(rows, ends[:-1])
+    return {id_: part.tobytes() for id_, part in zip(spans_of, parts, strict=True)}
 
 
 class Nearness:
-    """How near each sentence of some chunks is to a question."""
+    """How near some chunks are to a question in their parts."""
 
     def __init__(self, question: NDArray[np.float32], packed: Mapping[int, bytes | None]) -> None:
         """question: its unit vector. packed: by chunk id, as `pack` made them; None and bytes of another size count
         as not there."""
         row = _row(len(question))
-        whole = {
-            id_: data for id_, data in packed.items() if data is not None and not len(data) % row.itemsize
-        }
+        whole = {id_: data for id_, data in packed.items() if data and not len(data) % row.itemsize}
         self._ids = list(whole)
         self._ends = np.cumsum([len(data) // row.itemsize for data in whole.values()], dtype=np.int64)
         rows = np.frombuffer(b"".join(whole.values()), row)
         self._spans = rows["span"]
         self._cosines = (rows["vector"].astype(np.float32) @ question) * rows["scale"]
 
-    def best(self) -> dict[int, float]:
-        """The cosine of each chunk's nearest sentence; chunks without any are left out."""
-        starts = np.concatenate([[0], self._ends[:-1]]) if self._ids else self._ends
-        full = [at for at in range(len(self._ids)) if self._ends[at] > starts[at]]
-        if not full:
+    def parts(self) -> dict[int, tuple[float, float]]:
+        """By chunk id the cosines of its nearest sentence (-1 without any) and of its title and heading."""
+        if not self._ids:
             return {}
-        nearest = np.maximum.reduceat(self._cosines, starts[full])
-        return {self._ids[at]: cosine for at, cosine in zip(full, nearest.tolist(), strict=True)}
+        starts = np.concatenate([[0], self._ends[:-1]])
+        above = self._spans[:, 1] == 0
+        best = np.maximum.reduceat(np.where(above, -1, self._cosines), starts)
+        head = np.maximum.reduceat(np.where(above, self._cosines, -1), starts)
+        return dict(zip(self._ids, zip(best.tolist(), head.tolist(), strict=True), strict=True))
 
     def of(self, chunk_id: int) -> dict[tuple[int, int], float]:
         """Cosines of one chunk's sentences by their (start, end) in its text."""
@@ -86,8 +86,18 @@ class Nearness:
             return {}
         at = self._ids.index(chunk_id)
         here = slice(self._ends[at - 1] if at else 0, self._ends[at])
-        places = (tuple(span) for span in self._spans[here].tolist())
-        return dict(zip(places, self._cosines[here].tolist(), strict=True))
+        places = zip(self._spans[here].tolist(), self._cosines[here].tolist(), strict=True)
+        return {(start, end): cosine for (start, end), cosine in places if end}
+
+
+def _sentences(text: str) -> list[tuple[int, int]]:
+    return [(start, end) for start, end in spans(text) if end - start >= SHORTEST][:MOST]
+
+
+def _about(chunk: Lacking) -> str:
+    """The title, and the last of the headings where that is another."""
+    last = chunk.heading.split(" › ")[-1]
+    return chunk.title if last in ("", chunk.title) else f"{chunk.title}: {last}"
 
 
 def _row(dim: int) -> np.dtype[np.void]:

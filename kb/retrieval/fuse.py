@@ -13,7 +13,7 @@ for up to a fifth what the cosine makes of it alone, the less the more the words
 that; an undecided one takes in what the cosine is sure of.
 
 The best few are then looked at more closely (`refined`): a chunk about five things lies near none of them, but one
-of its sentences does.
+of its sentences does, or its title.
 
 Blind rank fusion lets an encoder that knows no Chinese wreck a Chinese answer, and throws away how sure a leg
 is; scaling each leg by its own best hit does the latter too. Both legs score the union of what either found.
@@ -39,7 +39,8 @@ ALONE = 0.2  # chance left to the cosine alone where the words say nothing
 SHARP = 8.0  # a chunk ahead by 1/SHARP in the sum is e times likelier to hold the answer
 SHARP_ALONE = 60.0  # the same for the cosine
 TYPICAL = 20.0  # idf of all terms of an ordinary question together
-NEAREST = 0.4  # how far a sentence that is nearer than its chunk lifts it; .3 and .5 do nearly as well
+SENTENCE = 0.4  # how far a sentence that is nearer than its chunk lifts it; .3 and .5 do nearly as well
+HEADING = 0.2  # the same for title and heading
 BLIND = 0.3  # below this share of known script a question's vector says nothing
 LIKELIEST = 2.2  # BM25 gives a term at most 2.2 times its idf
 
@@ -70,17 +71,18 @@ def mixed(hits: Hits) -> Ranking:
     return _ranking(hits, np.minimum(score / highest, 1), weight)
 
 
-def refined(hits: Hits, nearest: Mapping[int, float]) -> Hits:
-    """The hits with cosines that look at sentences too. nearest: the cosine of the nearest sentence, by chunk id.
+def refined(hits: Hits, parts: Mapping[int, tuple[float, float]]) -> Hits:
+    """The hits with cosines that look at parts too: by chunk id, of the nearest sentence, and of title and heading.
 
-    A sentence nearer than its chunk lifts it; a chunk that is nearer as a whole stays as it is. Chunks that are not in
-    `nearest` are lifted as much as the others on average: not having been looked at is neither a gain nor a loss.
+    A part nearer than its chunk lifts it; a chunk that is nearer as a whole stays as it is. Chunks that are not in
+    `parts` are lifted as much as the others on average: not having been looked at is neither a gain nor a loss.
     """
-    ids, best = np.array(list(nearest), np.int64), np.array(list(nearest.values()), np.float32)
+    ids, cosines = np.array(list(parts), np.int64), np.array(list(parts.values()), np.float32).reshape(-1, 2)
     _, rows, places = np.intersect1d(hits.ids, ids, assume_unique=True, return_indices=True)
     if not len(rows):
         return hits
-    lift = NEAREST * np.maximum(best[places] - hits.dense[rows], 0)
+    nearer = np.maximum(cosines[places] - hits.dense[rows, None], 0)
+    lift = nearer @ np.array([SENTENCE, HEADING], np.float32)
     dense = hits.dense + lift.mean()
     dense[rows] = hits.dense[rows] + lift
     return replace(hits, dense=dense)

@@ -63,12 +63,12 @@ class Retriever:
         with self._db.read() as session:
             loaded = self._chunks.load(session, wanted, scope)
         nearness = Nearness(hits.vector, {chunk.id: chunk.sentences for chunk in loaded})
-        nearest = nearness.best() if self._closely and fuse.sight(hits.covers) else {}
-        if nearest:
-            ranking = self._ranking(fuse.refined(hits, nearest))
+        parts = nearness.parts() if self._closely and fuse.sight(hits.covers) else {}
+        if parts:
+            ranking = self._ranking(fuse.refined(hits, parts))
         scores = dict(zip(ranking.ids, ranking.scores, strict=True))
         loaded.sort(key=lambda chunk: -scores.get(chunk.id, 0.0))
-        why = _why(hits, ranking, nearest, [chunk.id for chunk in loaded])
+        why = _why(hits, ranking, parts, [chunk.id for chunk in loaded])
         found = passages.arrange(loaded, [scores.get(chunk.id, 0.0) for chunk in loaded], why, limit)
         ended = time.perf_counter()
         return Retrieved(
@@ -106,9 +106,9 @@ class Retriever:
 
 
 def _why(
-    hits: Hits, ranking: fuse.Ranking, nearest: Mapping[int, float], chunks: Sequence[int]
+    hits: Hits, ranking: fuse.Ranking, parts: Mapping[int, tuple[float, float]], chunks: Sequence[int]
 ) -> dict[int, dict[str, Any]]:
-    """For each chunk: its rank and score in each leg, its nearest sentence's cosine, and the mix."""
+    """For each chunk: its rank and score in each leg, the cosines of its parts, and the mix."""
     row_of = {int(chunk): row for row, chunk in enumerate(hits.ids)}
     scores = dict(zip(ranking.ids, ranking.scores, strict=True))
     return {
@@ -117,7 +117,8 @@ def _why(
             "dense": {
                 "rank": int(hits.dense_rank[row]) or None,
                 "score": round(float(hits.dense[row]), 4),
-                "sentence": round(nearest[chunk], 4) if chunk in nearest else None,
+                "sentence": round(parts[chunk][0], 4) if chunk in parts else None,
+                "heading": round(parts[chunk][1], 4) if chunk in parts else None,
                 "weight": round(ranking.weight, 3),
             },
             "lexical": {

@@ -12,15 +12,17 @@ from dataclasses import dataclass
 from sqlalchemy import func, insert, literal, select
 
 from kb.store.db import Database
-from kb.store.tables import ChunkRow, SentencesRow
+from kb.store.tables import ChunkRow, DocumentRow, SentencesRow
 
 
 @dataclass(frozen=True)
 class Lacking:
-    """A chunk whose sentences have no vectors yet."""
+    """A chunk whose sentences have no vectors yet, with what stands above it."""
 
     id: int
     text: str
+    title: str
+    heading: str
 
 
 class Sentences:
@@ -33,13 +35,14 @@ class Sentences:
         """The first `limit` chunks of this encoder beyond chunk `after` that have none, by id."""
         there = select(SentencesRow.chunk_id).where(SentencesRow.chunk_id == ChunkRow.id).exists()
         query = (
-            select(ChunkRow.id, ChunkRow.text)
+            select(ChunkRow.id, ChunkRow.text, DocumentRow.title, ChunkRow.heading)
+            .join(DocumentRow, DocumentRow.id == ChunkRow.document_id)
             .where(ChunkRow.id > after, ChunkRow.encoder == encoder, ~there)
             .order_by(ChunkRow.id)
             .limit(limit)
         )
         with self.db.read() as session:
-            return [Lacking(id_, text) for id_, text in session.execute(query)]
+            return [Lacking(*row) for row in session.execute(query)]
 
     def put(self, packed: Mapping[int, bytes]) -> int:
         """Store them by chunk id; returns how many: those of chunks that went meanwhile are dropped."""

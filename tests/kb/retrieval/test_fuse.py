@@ -93,11 +93,11 @@ def test_nothing_found_is_no_ranking() -> None:
     assert mixed(hits([], [])).ids == ()
 
 
-def test_the_nearest_sentence_counts_and_not_having_been_looked_at_does_not() -> None:
+def test_a_nearer_part_lifts_its_chunk_and_not_having_been_looked_at_does_not() -> None:
     found = hits([0.5, 0.5, 0.5, 0.6], [1, 1, 1, 1])
-    close = refined(found, {1: 0.5, 2: 0.75, 4: 0.4})
+    close = refined(found, {1: (0.5, 0.0), 2: (0.75, 0.75), 4: (0.4, -1.0)})
     assert close.dense.tolist() == pytest.approx(
-        [0.5, 0.6, 0.5 + 0.1 / 3, 0.6]
+        [0.5, 0.65, 0.55, 0.6]
     )  # none falls, the third rises as others do
-    assert mixed(close).ids[2:] == (3, 1)
+    assert mixed(close).ids == (2, 4, 3, 1)
     assert refined(found, {}) is found
