@@ -14,7 +14,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ingest import clean, language, layout, opendocument, plain, pregate, slideorder, sniff, split, strict
+from ingest import (
+    clean,
+    language,
+    layout,
+    opendocument,
+    plain,
+    pregate,
+    scans,
+    slideorder,
+    sniff,
+    split,
+    strict,
+)
 from ingest.blocks import Extract
 from ingest.outcome import Unreadable
 from ingest.tika import Tika
@@ -63,6 +75,8 @@ def parse(path: Path, filename: str, settings: Settings, tika: Tika | None, *, o
         slideorder.as_shown(marked, kind) as readable,
     ):
         extract = tika.parse(readable, kind, limit, ocr=ocr)
+    if not ocr:
+        extract = replace(extract, needs_ocr=scans.pages(extract, path))
     if ocr and extract.pages and 2 * len(extract.needs_ocr) < extract.pages:
         return replace(extract, needs_ocr=())  # looked at, and blank: nothing to warn of in a text document
     return extract

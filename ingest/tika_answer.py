@@ -14,7 +14,7 @@ from typing import Any
 
 from lxml import etree
 
-from ingest import opendocument, xhtml
+from ingest import opendocument, scans, xhtml
 from ingest.blocks import Block, Extract, capped, characters
 from ingest.outcome import Encrypted, Unreadable
 from ingest.plain import left_out
@@ -185,6 +185,8 @@ def _blocks(content: str, part: str | None, kind: str) -> Iterator[Block]:
     if root is not None:
         if kind == "msg":
             _without_headers(root)
+        if kind == "pdf":
+            scans.once(root)
         yield from xhtml.blocks(root, part=part, tika=True, sheets=kind in SHEETS)
 
 

@@ -12,6 +12,8 @@ from xml.sax.saxutils import escape
 from kb.settings import Settings
 
 OCR_DPI = 200
+# on a PDF page, stamps included: with more it is not read as an image, whatever else is on it
+SPARSE_CHARACTERS = 120
 OCR_MAX_BYTES = 20 * 2**20
 OCR_TIMEOUT_S = 60
 PDF_MEMORY_BYTES = 128 * 2**20
@@ -44,10 +46,12 @@ TEMPLATE = """<?xml version="1.0" encoding="UTF-8"?>
     <parser class="org.apache.tika.parser.pdf.PDFParser"><params>
       <param name="extractBookmarksText" type="bool">false</param>
       <param name="ocrDPI" type="int">{ocr_dpi}</param>
+      <param name="ocrStrategyAuto" type="string">10,{sparse}</param>
       <param name="maxMainMemoryBytes" type="long">{pdf_memory}</param>
     </params></parser>
     <parser class="org.apache.tika.parser.ocr.TesseractOCRParser"><params>
       <param name="language" type="string">{languages}</param>
+      <param name="preserveInterwordSpacing" type="bool">true</param>
       <param name="timeoutSeconds" type="int">{ocr_timeout_s}</param>
       <param name="maxFileSizeToOcr" type="long">{ocr_max_bytes}</param>
     </params></parser>
@@ -86,6 +90,7 @@ def write(settings: Settings, first_port: int, directory: Path, installed: froze
         heap_mb=settings.tika_heap_mb,
         temporary=escape(str(directory / "tmp")),
         ocr_dpi=OCR_DPI,
+        sparse=SPARSE_CHARACTERS,
         pdf_memory=PDF_MEMORY_BYTES,
         languages=escape(ocr_languages(settings.ocr_languages, installed)),
         ocr_timeout_s=OCR_TIMEOUT_S,

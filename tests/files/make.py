@@ -25,6 +25,7 @@ from reportlab.pdfgen.canvas import Canvas
 HERE = Path(__file__).resolve().parent
 PASSWORD = b"Foundry-Quay-12"
 SCAN = ["DELIVERY NOTE 4711", "Varnholt Ltd, Avonmouth", "24 pumps P-1042", "Received by Joanna Pike"]
+SCAN_ZH = ["水箱的保修期为三年", "请使用除垢剂，不要使用白醋"]
 CRC_TABLE = [zlib.crc32(bytes([n ^ 0xFF])) ^ 0xFF000000 for n in range(256)]
 
 
@@ -156,6 +157,15 @@ def scan() -> Image.Image:
     return image.rotate(0.6, fillcolor=245, resample=Image.Resampling.BICUBIC)
 
 
+def scan_zh() -> Image.Image:
+    """The same in Chinese. Needs the Noto fonts: apt-get install fonts-noto-cjk."""
+    image = Image.new("L", (900, 300), 245)
+    font = ImageFont.truetype("/usr/share/fonts/opentype/noto/NotoSansCJK-Regular.ttc", 44)
+    for number, line in enumerate(SCAN_ZH):
+        ImageDraw.Draw(image).text((60, 60 + 100 * number), line, fill=20, font=font)
+    return image
+
+
 def png(image: Image.Image) -> bytes:
     buffer = io.BytesIO()
     image.quantize(16).save(buffer, "PNG", optimize=True)
@@ -202,6 +212,7 @@ def main() -> None:
         "long-table.csv": long_csv(),
         "scan.png": image,
         "scan.pdf": scanned_pdf(image),
+        "scan-zh.png": png(scan_zh()),
         "mail.eml": mail(),
     }
     for name, data in files.items():
