@@ -129,6 +129,20 @@ def test_opendocument_has_names_of_sheets_and_numbers_of_slides(
     assert [(b.kind, b.text, b.page) for b in found.blocks] == wanted
 
 
+def test_tables_of_rtf(tika: Tika, tmp_path: Path, settings: Settings) -> None:
+    rows = (rb"What\cell Kept\cell ", rb"Mail\'e4\cell 30 days\par or more\cell ")
+    head = rb"\trowd\cellx4000\cellx8000 \intbl "
+    body = b"".join(b"{" + head + row + rb"\row}" + b"\n" for row in rows)
+    path = tmp_path / "a.rtf"
+    path.write_bytes(rb"{\rtf1\ansi\ansicpg1252 {\pard How long\par}" + body + rb"{\pard Two tapes.\par}}")
+    found = pipeline.parse(path, "a.rtf", settings, tika)
+    assert [(b.kind, b.text) for b in found.blocks] == [
+        ("text", "How long"),
+        ("table", "What\tKept\nMailä\t30 days or more"),
+        ("text", "Two tapes."),
+    ]
+
+
 def test_strict_office_files_are_read(tika: Tika, tmp_path: Path, settings: Settings) -> None:
     from ingest.strict import RULES
 
