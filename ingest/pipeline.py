@@ -21,6 +21,7 @@ from ingest import (
     opendocument,
     plain,
     pregate,
+    rtf,
     scans,
     slideorder,
     sniff,
@@ -72,7 +73,8 @@ def parse(path: Path, filename: str, settings: Settings, tika: Tika | None, *, o
     with (
         strict.ordinary(path, kind) as ordinary,
         opendocument.marked(ordinary, kind) as marked,
-        slideorder.as_shown(marked, kind) as readable,
+        slideorder.as_shown(marked, kind) as shown,
+        rtf.marked(shown, kind) as readable,
     ):
         extract = tika.parse(readable, kind, limit, ocr=ocr)
     if not ocr:

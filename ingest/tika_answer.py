@@ -14,7 +14,7 @@ from typing import Any
 
 from lxml import etree
 
-from ingest import opendocument, scans, xhtml
+from ingest import opendocument, rtf, scans, xhtml
 from ingest.blocks import Block, Extract, capped, characters
 from ingest.outcome import Encrypted, Unreadable
 from ingest.plain import left_out
@@ -130,6 +130,8 @@ def _all_blocks(items: Sequence[Item], kind: str) -> Iterator[Block]:
         seen_page = seen_page or any(block.page for block in found)
         if part is None and kind == "odp":
             found = list(opendocument.slides(found))
+        if part is None and kind == "rtf":
+            found = list(rtf.tables(found))
         if part is None and kind in SLIDES:
             found = _titled(found)
         if own in SHEETS:
