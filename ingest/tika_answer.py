@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -30,6 +30,7 @@ TITLE = 100  # characters of a slide's title, at most
 SCAFFOLD = frozenset(
     {"nav.xhtml", "toc.ncx", "toc.xhtml"}
 )  # an EPUB's table of contents repeats its headings
+TABLE_DIGITS = 20  # on a page: more than page numbers and a date need
 LITTLE = 8  # letters on a page: fewer, and the page is probably a picture
 PAGE_CODE = re.compile(r"&[LCR](?=[&A-Z\d\s]|$)")
 PAGE_CODES = re.compile(r'&(?:"[^"]*"|\d+|K[0-9A-F]{6}|[A-Z])')
@@ -285,24 +286,28 @@ def _needs_ocr(
     items: Sequence[Item], blocks: Sequence[Block], kind: str, pages: int | None
 ) -> tuple[int, ...]:
     if kind in IMAGES:
-        return (0,) if sum(_letters(block.text) for block in blocks if block.part is None) < LITTLE else ()
+        return (0,) if _letters(block.text for block in blocks if block.part is None) < LITTLE else ()
     if kind in PAGED and pages:
-        counts = [0] * (pages + 1)
+        said: list[list[str]] = [[] for _ in range(pages + 1)]
         for block in blocks:
             if block.page and block.page <= pages:
-                counts[block.page] += _letters(block.text)
-        return tuple(page for page in range(1, pages + 1) if counts[page] < LITTLE)
+                said[block.page].append(block.text)
+        return tuple(page for page in range(1, pages + 1) if _letters(said[page]) < LITTLE)
     pictures = any(
         str(item.get("Content-Type", "")).startswith("image/")
         for item in items[1:]
         if item.get("embeddedResourceType") != "THUMBNAIL"
     )
-    return (0,) if pictures and sum(_letters(block.text) for block in blocks) < LITTLE else ()
+    return (0,) if pictures and _letters(block.text for block in blocks) < LITTLE else ()
 
 
-def _letters(text: str) -> int:
-    """A page number alone is no text."""
-    return sum(character.isalpha() for character in text)
+def _letters(texts: Iterable[str]) -> int:
+    """A page number alone is no text; a table of numbers is."""
+    letters = digits = 0
+    for text in texts:
+        letters += sum(character.isalpha() for character in text)
+        digits += sum(character.isdigit() for character in text)
+    return letters + (digits if digits >= TABLE_DIGITS else 0)
 
 
 def _warnings(top: Item, items: Sequence[Item], problem: str, cut: bool, limit: int) -> Iterator[str]:

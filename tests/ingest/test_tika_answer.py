@@ -18,6 +18,11 @@ def item(body: str, **keys: Any) -> dict[str, Any]:
     return {"X-TIKA:content": html(body), **{k.replace("__", ":"): v for k, v in keys.items()}}
 
 
+def test_a_table_of_numbers_is_text_and_a_page_number_is_not() -> None:
+    body = "<div class='page'><p>10 20 30</p><p>1045 2045 3.99</p><p>12 24 48</p></div><div class='page'><p>- 12 / 144 -</p><p>2026-11-21</p></div>"
+    assert extract([item(body)], "pdf", 1000).needs_ocr == (2,)
+
+
 def test_pages_of_a_pdf_and_those_without_text() -> None:
     body = "<div class='page'><p />\n<p>First page\nwith lines.\n</p></div><div class='page'><p>12</p></div><div class='page'><p>Third page here</p></div>"
     found = extract([item(body, dc__title="A report")], "pdf", 1000)
