@@ -7,9 +7,53 @@ from typing import Literal
 
 from kb.answer.words import fold
 
-Kind = Literal["date", "number", "person", "place", "reason", "steps"]
+Kind = Literal[
+    "time",
+    "price",
+    "duration",
+    "temperature",
+    "email",
+    "phone",
+    "date",
+    "number",
+    "person",
+    "place",
+    "reason",
+    "steps",
+]
 
+# the first that fits counts: narrow kinds stand before the wide ones that hold them
 _ASKS: tuple[tuple[Kind, re.Pattern[str]], ...] = (
+    (
+        "time",
+        re.compile(
+            r"\bwhat time\b|\b(what|which) hours?\b|\bopening (hours|times)\b|\bhow (late|early)\b"
+            r"|几点|幾點|营业时间|營業時間|开放时间|開放時間"
+        ),
+    ),
+    (
+        "price",
+        re.compile(
+            r"\bhow (much|expensive)\b.{0,80}\b(costs?|pay|paid|charged?|price|fee|deposit|allowance|bonus|refund(ed)?|money|earn)\b"
+            r"|\b(what|which) .{0,20}\b(price|fee|fare)\b|\b(price|cost) of\b|\bwhat .{0,60}\bcosts?\b"
+            r"|多少钱|多少錢|价格|價格|费用|費用|价钱|價錢"
+        ),
+    ),
+    (
+        "duration",
+        re.compile(r"\bhow long\b|多久(?!以前)|多长时间|多長時間"),
+    ),
+    (
+        "temperature",
+        re.compile(r"\bhow (hot|cold|warm)\b|\b(what|which) temperature\b|多少度|什么温度|什麼溫度"),
+    ),
+    ("email", re.compile(r"\be-?mail address\b|电子邮件地址|电子邮箱|邮箱地址|電子郵件")),
+    (
+        "phone",
+        re.compile(
+            r"\b(phone|telephone|hotline|fax|mobile)\b.{0,20}\bnumber\b|电话号码|電話號碼|电话是|热线"
+        ),
+    ),
     (
         "date",
         re.compile(
@@ -44,7 +88,24 @@ _WORD_NUMBERS = (
     "one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|dozen|twenty|thirty|forty|fifty|sixty|seventy"
     "|eighty|ninety|hundred|thousand|million|billion|half|third|quarter|once|twice|several|none"
 )
+_MANY = rf"(?:\d+(?:[.,]\d+)?|\b(?:an?|{_WORD_NUMBERS}|several|few))"
 _HAS: dict[Kind, re.Pattern[str]] = {
+    "time": re.compile(
+        r"\b\d{1,2}[:.]\d\d\b|\b\d{1,2} ?[ap]\.?m\b|\b\d{1,2} o.clock|\bnoon\b|\bmidnight\b|\b(24|twenty-four) hours\b"
+        r"|[0-9一二三四五六七八九十]+(点|點|时|時)|中午|午夜|零点"
+    ),
+    "price": re.compile(
+        r"[£$€¥₹]\s?\d|\d ?[£$€¥₹]|\d ?(usd|eur|gbp|cny|rmb|chf|dollars?|euros?|pounds?|cents?|pence|yuan)\b|\bfree( of charge)?\b|\bnothing\b"
+        r"|[0-9〇零一二三四五六七八九十百千万萬]+ ?(元|块|塊|美元|欧元|英镑|人民币)|免费|免費"
+    ),
+    "duration": re.compile(
+        rf"{_MANY}[\s-]?(?:working |business |calendar |full )?"
+        r"(?:second|minute|min\b|hour|day|night|week|fortnight|month|year|decade|centur|km|kilomet|met(?:er|re)s?\b|miles?\b|f(?:ee|oo)t\b|cm\b|mm\b|inch)"
+        r"|\buntil\b|\bfor ever\b|\bindefinitely\b|[0-9〇零一二三四五六七八九十百千两兩半几幾]+ ?(?:个|個)?(?:秒|分钟|分鐘|小时|小時|天|日|周|週|星期|月|年|公里|千米|米)"
+    ),
+    "temperature": re.compile(r"\d ?°|\bdegrees?\b|\d ?[cf]\b|\d ?(?:度|摄氏|攝氏|℃)"),
+    "email": re.compile(r"\S@\S+\.\w"),
+    "phone": re.compile(r"\+?\d[\d ()/.-]{4,}\d|\b(?:ext\.?|extension) ?\d+"),
     "date": re.compile(
         rf"\b(1\d{{3}}|20\d\d)s?\b|\b({_MONTH})\b|\b\d{{1,2}}:\d\d\b|\b\d{{1,2}}(st|nd|rd|th)\b|\bcentur|\byears? ago\b|\b\d{{1,2}} ?[ap]\.?m\b"
         r"|[0-9〇零一二三四五六七八九十]+(年|月|日|号|號|世纪|世紀|点|點|时|時)|期间|期間|以来|今年|去年|初年|末年|元年"
