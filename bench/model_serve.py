@@ -38,7 +38,7 @@ import tokenizers
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from bench.model_cache import make_store
-from bench.model_machine import first_touch, forget, processor
+from bench.model_machine import first_touch, forget, processor, recall
 from kb.llm.local.store import Store
 
 VOCABULARY = 199_998  # below it every id is ordinary text
@@ -94,12 +94,14 @@ class Client:
 
     def moments(self, prompt: list[int], count: int) -> list[float]:
         """When each piece of a stream came (a token that shows no text comes with the next)."""
-        found = []
+        return list(self.stream(prompt, count))[:-1]
+
+    def stream(self, prompt: list[int], count: int) -> Iterator[float]:
+        """The same while they come, and last the moment of the usage."""
         with self.post(prompt, count, stream=True, logprobs=0) as response:
             for line in response:
                 if line.startswith(b"data: {"):
-                    found.append(time.perf_counter())
-        return found[:-1]
+                    yield time.perf_counter()
 
     def metrics(self) -> dict[str, float]:
         with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/metrics", timeout=60) as response:
@@ -149,20 +151,23 @@ def timed(call: Callable[[], object]) -> float:
 
 
 def start(path: Path, runs: int) -> None:
-    """Where a virtual machine's host has to find memory first, the first touch is most of a start: it is printed."""
-    head = ("listens", "ready", "first token", "GB read", "user s", "system s", "touch s/GB")
+    """Where a virtual machine's host has to find memory first, the first touch is most of a start: it is printed.
+
+    user, system: until the first token. next 16: what the rest of the answer then takes, also memory put off.
+    """
+    head = ("listens", "ready", "first token", "GB read", "user s", "system s", "touch s/GB", "next 16, s")
     print(f"\n{'start, s':<28}" + "".join(f"{name:>12}" for name in head))
     for kind in ("file not in the page cache", "file in the page cache"):
         rows = []
         for number in range(runs):
-            if "not" in kind:
-                forget(path)
+            (forget if "not" in kind else recall)(path)
             touch, began = first_touch(), time.perf_counter()
             with server(path) as (client, listening, ready):
-                client.whole(tokens(random.Random(number), 8), 1)
-                first = time.perf_counter() - began
-                read = client.metrics()["kb_model_store_bytes_read"] / 1e9
-                rows.append((listening, ready, first, read, *processor(client.pid), touch))
+                answer = client.stream(tokens(random.Random(number), 8), 17)
+                first = next(answer) - began
+                read, used = client.metrics()["kb_model_store_bytes_read"] / 1e9, processor(client.pid)
+                rest = list(answer)[-1] - began - first
+                rows.append((listening, ready, first, read, *used, touch, rest))
         columns = list(zip(*rows, strict=True))
         print(f"{kind:<28}" + "".join(f"{statistics.median(row):>12.2f}" for row in columns))
 
