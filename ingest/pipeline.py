@@ -39,6 +39,15 @@ TEXT_FLOOR = 500_000
 TEXT_PER_BYTE = 5
 HEADLINED = frozenset({"md", "html", "docx", "doc", "odt", "rtf", "epub"})
 SLICE = 256
+# Types whose text is found where there is some; of others (Pages, Works, DjVu …) that cannot be said.
+READ = frozenset(plain.READERS).union(
+    "pdf docx docm dotx doc xlsx xlsm xls pptx pptm ppsx ppt odt ods odp rtf eml msg epub zip empty".split(),
+    sniff.IMAGES,
+)
+NO_TEXT = "The file holds no text."
+NOT_READ = (
+    "No text was found in this {kind} file. If it shows text when you open it, save it as PDF and add that."
+)
 NO_TIKA = "Reading {kind} files needs Java and the Tika server: run `make setup` (or python -m ingest.setup_tika), then retry."
 
 
@@ -103,7 +112,10 @@ def finished(prepared: Prepared, embeddings: NDArray[np.float32]) -> Parsed:
     extract = prepared.extract
     warnings = extract.warnings
     if not prepared.chunks and not extract.needs_ocr:
-        warnings = (*warnings, "The file holds no text.")
+        warnings = (
+            *warnings,
+            NO_TEXT if extract.type in READ else NOT_READ.format(kind=extract.type.upper()),
+        )
     return Parsed(
         text=prepared.laid.text,
         page_starts=prepared.laid.page_starts,

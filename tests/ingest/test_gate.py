@@ -5,11 +5,14 @@ from __future__ import annotations
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from ingest import pregate, sniff
+from ingest.blocks import Extract
+from ingest.layout import Laid
 from ingest.outcome import Encrypted, Unreadable
-from ingest.pipeline import parse, text_limit
+from ingest.pipeline import Prepared, finished, parse, text_limit
 from kb.settings import Settings
 
 FILES = Path(__file__).resolve().parents[1] / "files"
@@ -86,3 +89,9 @@ def test_a_small_file_may_not_unpack_to_hours_of_work() -> None:
     assert text_limit(settings, 1000) == 500_000
     assert text_limit(settings, 150_000) == 750_000
     assert text_limit(settings, 10**9) == 1_000_000
+
+
+@pytest.mark.parametrize(("kind", "said"), [("pages", "save it as PDF"), ("docx", "holds no text")])
+def test_no_text_is_said_as_far_as_we_know(kind: str, said: str) -> None:
+    prepared = Prepared(Extract([], kind), Laid("", (), ()), [])
+    assert said in finished(prepared, np.zeros((0, 4), np.float32)).warnings[0]
