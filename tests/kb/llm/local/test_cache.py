@@ -22,7 +22,7 @@ from kb.llm.local.layout import make, matrices
 from kb.llm.local.pack import pack
 from kb.llm.local.populate import Populater
 from kb.llm.local.reader import STAGING, BlobReader, PageReader, page_map
-from kb.llm.local.slots import SlotTable
+from kb.llm.local.slots import Slot, SlotTable
 from kb.llm.local.source import Checkpoint
 from kb.llm.local.store import Shard, Store
 from kb.llm.local.types import Expert
@@ -156,18 +156,24 @@ def test_free_slots_fill_up_in_the_background(model: Path) -> None:
             assert store.report()["misses"] == 0
 
 
-def _slow_memory(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
-    """Memory that costs much to have: nobody takes it ahead until the event is set."""
-    plenty, unwritten = threading.Event(), SlotTable.unwritten
+def _slow_memory(monkeypatch: pytest.MonkeyPatch, at_first: int = 0) -> threading.Event:
+    """Memory that costs much to have: so many slots of it are taken ahead until the event is set."""
+    plenty, unwritten, left = threading.Event(), SlotTable.unwritten, at_first
+
+    def some(table: SlotTable) -> Slot | None:
+        nonlocal left
+        left -= 1
+        return unwritten(table) if plenty.is_set() or left >= 0 else None
+
     monkeypatch.setattr(Populater, "slow", property(lambda self: True))
-    monkeypatch.setattr(SlotTable, "unwritten", lambda self: unwritten(self) if plenty.is_set() else None)
+    monkeypatch.setattr(SlotTable, "unwritten", some)
     return plenty
 
 
 def test_memory_that_is_slow_to_be_had_is_spared_until_the_first_token(
     model: Path, right: Callable[[int, int, Expert], bool], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plenty = _slow_memory(monkeypatch)
+    _slow_memory(monkeypatch)
     with CachedStore(model, 1 << 30) as store:
         for layer in range(LAYERS):
             with store.experts(layer, range(5)) as experts:
@@ -178,14 +184,28 @@ def test_memory_that_is_slow_to_be_had_is_spared_until_the_first_token(
             with store.experts(layer, range(6)) as experts:
                 assert all(right(layer, expert, got) for expert, got in enumerate(experts))
         assert store.report()["evictions"] == report["evictions"]
+
+
+def test_experts_that_left_to_spare_memory_come_back(
+    model: Path, right: Callable[[int, int, Expert], bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plenty = _slow_memory(monkeypatch, at_first=5)
+    with CachedStore(model, 1 << 30) as store:
+        _settled(store, lambda report: report["slots_filled"] == 5)  # of the first layer, in the background
+        for layer in range(LAYERS):
+            with store.experts(layer, range(5)):
+                pass
+        assert store._table.get((0, 0)) is None
         plenty.set()
         with store._lock:
             assert store._populater is not None
             store._populater.wake()
         _settled(store, lambda report: report["slots_filled"] == LAYERS * EXPERTS)
-        for layer in range(LAYERS):  # and those that had left are back
+        misses = store.report()["misses"]
+        for layer in range(LAYERS):
             with store.experts(layer, range(EXPERTS)) as experts:
                 assert all(right(layer, expert, got) for expert, got in enumerate(experts))
+        assert store.report()["misses"] == misses
 
 
 def test_pinned_experts_are_not_what_memory_is_spared_with(
