@@ -73,7 +73,7 @@ def _directory(top: Path, left_out: Callable[[str], object]) -> Iterator[Item]:
                 left_out(f"{path} is a link that leads out of {top}; it was left out.")
             else:
                 inner = path.relative_to(top).as_posix()
-                yield from _file(path, f"{base}/{inner}" if base else inner)
+                yield from _file_among_others(path, f"{base}/{inner}" if base else inner)
 
 
 def _file(path: Path, external_id: str) -> Iterator[Item]:
@@ -81,6 +81,16 @@ def _file(path: Path, external_id: str) -> Iterator[Item]:
         yield from _zip(path, external_id)
     else:
         yield Item(path.name, external_id, lambda: path.open("rb"), path.stat().st_size)
+
+
+def _file_among_others(path: Path, external_id: str) -> Iterator[Item]:
+    """A zip that cannot be opened is a document that says why; the rest of the directory goes on."""
+    try:
+        yield from _file(path, external_id)
+    except (Invalid, TooLarge, OSError):
+        yield Item(
+            path.name, external_id, lambda: path.open("rb"), path.stat().st_size if path.exists() else 0
+        )
 
 
 def _zip(path: Path, external_id: str) -> Iterator[Item]:

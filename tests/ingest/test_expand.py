@@ -65,6 +65,26 @@ def test_a_zip_cut_short_does_not_pass_for_one_inside_it(tmp_path: Path) -> None
         listed(path)
 
 
+def test_a_damaged_zip_does_not_end_its_directory(tmp_path: Path) -> None:
+    """It is added itself, and reading it says what is wrong; the files after it are added too."""
+    top = tmp_path / "docs"
+    top.mkdir()
+    (top / "a.txt").write_text("first")
+    (top / "b.zip").write_bytes(cut := _cut_zip())
+    (top / "c.txt").write_text("last")
+    assert listed(top) == {"docs/a.txt": b"first", "docs/b.zip": cut, "docs/c.txt": b"last"}
+
+
+def _cut_zip() -> bytes:
+    inner, outer = io.BytesIO(), io.BytesIO()
+    with zipfile.ZipFile(inner, "w") as archive:
+        archive.writestr("inner.txt", "inside")
+    with zipfile.ZipFile(outer, "w") as archive:
+        archive.writestr("first.zip", inner.getvalue())
+        archive.writestr("second.txt", "x" * 100)
+    return outer.getvalue()[: outer.getvalue().index(b"second.txt") - 30]
+
+
 def test_zips_file_by_file_and_never_outside(tmp_path: Path) -> None:
     found = listed(FILES / "traversal.zip")
     assert list(found) == ["traversal.zip/good.txt", "traversal.zip/evil.txt"]
