@@ -36,7 +36,8 @@ CONTROLS = re.compile("[\x00-\x08\x0b\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff\uf
 DATA_URI = re.compile(r"data:[\w.+-]{1,50}/[\w.+-]{1,50}(?:;[\w=-]{1,50}){0,4};base64,[A-Za-z0-9+/=%_-]{40,}")
 # Twenty lines and more: keys and certificates are shorter, and people do look for those.
 ENCODED = re.compile(r"^(?:[A-Za-z0-9+/]{60,100}={0,2}\n){20,}|^(?:M[\x20-\x60]{40,60}\n){20,}", re.MULTILINE)
-LEADERS = re.compile(r"(?:[ \t]*[.·…‥․_]){5,}[ \t]*")
+# No star before a star: a run of blanks must cost no more than its length, and so in every pattern here.
+LEADERS = re.compile(r"(?:[ \t]{0,3}[.·…‥․_]){5,}[ \t]*")
 SPACES = re.compile("[ \u00a0\u2000-\u200a\u202f\u205f\u3000]+")
 HYPHEN = re.compile(r"(?<=[^\W\d_])[-\u2010]\n(?=[^\W\d_])")
 NUMBER = r"(?:\d{1,4}|[ivxlc]{1,6})(?:\s*(?:/|of|von|de|sur|-)\s*\d{1,4})?"

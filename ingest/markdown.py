@@ -11,10 +11,10 @@ from collections.abc import Iterator, Sequence
 from ingest.blocks import Block, Kind, table_text
 
 FENCE = re.compile(r" {0,3}(`{3,}|~{3,})")
-ATX = re.compile(r" {0,3}(#{1,6})(?:[ \t]+(.*?))?(?:[ \t]+#+)?[ \t]*$")
+ATX = re.compile(r" {0,3}(#{1,6})(?=[ \t]|$)")
 SETEXT = re.compile(r" {0,3}(=+|-{2,})[ \t]*$")
 ITEM = re.compile(r"([ \t]*)(?:[-*+]|\d{1,9}[.)])[ \t]+\S")
-TABLE_RULE = re.compile(r"[ \t]*\|?[ \t]*:?-{2,}:?[ \t]*(?:\|[ \t]*:?-{2,}:?[ \t]*)*\|?[ \t]*$")
+TABLE_RULE = re.compile(r"\|?[ \t]*:?-{2,}:?[ \t]*(?:\|[ \t]*:?-{2,}:?[ \t]*)*\|?[ \t]*$")
 FRONT_MATTER = re.compile(r"\A(---|\+\+\+)[ \t]*\n(.*?)\n\1[ \t]*(?:\n|\Z)", re.DOTALL)
 FRONT_TITLE = re.compile(r"""^title[ \t]*[:=][ \t]*(["']?)(.+?)\1[ \t]*$""", re.MULTILINE)
 COMMENT_OPENS = re.compile(r"<!--|\{/\*")
@@ -74,7 +74,7 @@ def markdown(text: str, part: str | None = None) -> Iterator[Block]:
         if paragraph and any(line.strip() for line in paragraph):
             body = paragraph
             if kind == "table":
-                rows = [_cells(line) for line in body if not TABLE_RULE.match(line)]
+                rows = [_cells(line) for line in body if not TABLE_RULE.match(line.strip())]
                 yield Block(table_text(rows), "table", part=part)
             else:
                 yield Block("\n".join(body).strip("\n").rstrip(), kind, int(kind == "item"), part=part)
@@ -97,8 +97,8 @@ def markdown(text: str, part: str | None = None) -> Iterator[Block]:
         heading = ATX.match(line)
         if heading:
             yield from flush()
-            if heading[2]:
-                yield Block(ANCHOR.sub("", heading[2]).strip(), "heading", len(heading[1]), part=part)
+            if said := _heading(line[heading.end() :]):
+                yield Block(said, "heading", len(heading[1]), part=part)
             continue
         under = SETEXT.match(line)
         if (
@@ -139,8 +139,16 @@ def plain(text: str, part: str | None = None) -> Iterator[Block]:
             yield Block(body, "text", part=part)
 
 
+def _heading(text: str) -> str:
+    """Without closing signs, an anchor and runs of blanks."""
+    said = " ".join(text.split())
+    bare = said.rstrip("#")
+    said = bare.rstrip() if not bare or bare.endswith(" ") else said
+    return ANCHOR.sub("", said).strip()
+
+
 def _opens_table(line: str, below: str) -> bool:
-    return "|" in below and bool(TABLE_RULE.match(below)) and "-" in below
+    return "|" in below and bool(TABLE_RULE.match(below.strip())) and "-" in below
 
 
 def _cells(line: str) -> list[str]:
