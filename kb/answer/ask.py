@@ -163,7 +163,12 @@ class Asker:
             run.principal, run.standalone, collections=asked.collections, audience=asked.audience
         )
         # to the encoder, error E14 is nearly E07: a curated answer about the other would be shown as certain
-        return None if match is None or strange.strange_to(run.standalone, match.entry) else match
+        if match is None or strange.strange_to(run.standalone, match.entry):
+            return None
+        # a follow-up is mostly the words of the question before it, and so near to that one's entry
+        entry = match.entry
+        said = " ".join((entry.question, *entry.variants, entry.answer))
+        return match if run.standalone == run.text or followup.keeps_to(run.text, said) else None
 
     def _retrieve(self, run: Run) -> Retrieved:
         """The passages; where words of the question are slips of the keyboard, those for what was meant."""

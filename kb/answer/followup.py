@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from kb.answer.words import ASKING_ZH, CJK, fold, question_terms
+from kb.answer.words import ASKING_ZH, CJK, bag, fold, question_terms, terms
 from kb.types import Turn
 
 LOOK_BACK = 3
@@ -47,6 +47,9 @@ _CODE = re.compile(r"(?<![A-Za-z0-9-])([A-Za-z]{1,6})-?\d{1,6}[A-Za-z]?(?![A-Za-
 _NAME = re.compile(r"(?<=[a-z,] )[A-Z][\w'’]+(?: (?:[A-Z][\w'’]+|\d{1,4}\b))*")
 
 
+_ASKED_WITH = frozenset(terms("tell explain else long often much exactly really mean happen"))
+
+
 def leans(question: str) -> bool:
     """Whether a question cannot be understood by itself, as far as its form tells."""
     return _formed(question) or _short(question)
@@ -72,6 +75,12 @@ def standalone(question: str, history: Sequence[Turn]) -> str:
     if kinds and not _POINTS.search(fold(question)):  # "and E14?" after E07: not both
         before = _CODE.sub(lambda code: "" if code[1].lower() in kinds else code[0], before)
     return f"{' '.join(before.split())[-LONGEST:]} {question}"
+
+
+def keeps_to(question: str, text: str) -> bool:
+    """Whether a text speaks of all that a follow-up adds: "what about the Molino?" is not answered by the Brio's entry."""
+    added = ASKING_ZH.sub(" ", _POINTS.sub(" ", _BEGINS.sub(" ", fold(question).strip())))
+    return bag(text).issuperset(term for term in terms(added) if term not in _ASKED_WITH)
 
 
 def _short(question: str) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from kb.answer.followup import LONGEST, leans, standalone
+from kb.answer.followup import LONGEST, keeps_to, leans, standalone
 from kb.types import Turn
 
 
@@ -122,3 +122,20 @@ def test_what_says_all_that_is_asked_for_takes_only_names_along(question: str) -
 )
 def test_what_does_not_keeps_the_whole_subject(question: str) -> None:
     assert "warranty" in standalone(question, WARRANTY)
+
+
+@pytest.mark.parametrize(
+    ("question", "kept"),
+    [
+        ("why?", True),
+        ("Tell me more", True),
+        ("and if I register it?", True),
+        ("What about the Molino?", False),
+        ("And for part-time staff?", False),
+        ("它什么时候过期？", True),
+        ("那Molino呢？", False),
+    ],
+)
+def test_whether_a_curated_answer_speaks_of_what_a_follow_up_adds(question: str, kept: bool) -> None:
+    entry = "How long is the warranty of the Brio 3? 保修什么时候过期？ Three years, four if you register it."
+    assert keeps_to(question, entry) is kept

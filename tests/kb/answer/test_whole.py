@@ -103,6 +103,22 @@ def test_unanswered_questions_are_listed(kb: Kb) -> None:
     assert [row.id for row in kb.conversations.unanswered(SYSTEM)[0]] == [answer.id]
 
 
+def test_a_follow_up_about_something_else_is_not_given_the_entry_of_the_question_before(kb: Kb) -> None:
+    kb.faqs.create(
+        SYSTEM,
+        question="How long is the warranty of the Brio 3?",
+        variants=[],
+        answer="Three years, four if you register it.",
+        collection="docs",
+        language="en",
+    )
+    first = answer_text(kb.asker.ask(SYSTEM, Question("How long is the warranty of the Brio 3?")))
+    assert first.tier == "faq"
+    for follow, tier_is_faq in (("Molino?", False), ("Why?", True)):
+        asked = Question(follow, conversation_id=first.conversation_id)
+        assert (answer_text(kb.asker.ask(SYSTEM, asked)).tier == "faq") is tier_is_faq, follow
+
+
 def test_curated_answers_are_kept_with_their_source(kb: Kb) -> None:
     kb.faqs.create(
         SYSTEM,
