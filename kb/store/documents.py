@@ -25,7 +25,7 @@ from kb.store.publish import publish
 from kb.store.removal import remove_documents
 from kb.store.scope import allowed, need
 from kb.store.tables import DocumentRow, RevisionRow
-from kb.store.values import clean, cursor, new_id, now, read_cursor
+from kb.store.values import clean, clean_title, cursor, new_id, now, read_cursor
 from kb.types import FINAL_STATES, Document, Job, Parsed, Principal
 
 LIMIT_BYTES = 200 * 2**20
@@ -124,7 +124,7 @@ class Documents:
                 id=new_id("doc"),
                 collection_id=collection_id,
                 external_id=entry.external_id,
-                title=entry.filename,
+                title=clean_title(entry.filename),
                 source=clean(entry.source),
                 type=kind,
                 state="queued",
@@ -285,7 +285,7 @@ class Documents:
         jobs.cancel(session, row.id, "a newer revision was added")
         row.latest_revision += 1
         row.state, row.reason, row.type, row.updated_at = "queued", None, kind, now()
-        row.title = clean(title) if title else row.title
+        row.title = clean_title(title) if title else row.title
         if metadata is not None:
             row.meta = dict(metadata)
         session.flush()

@@ -18,7 +18,7 @@ from kb.store.db import Database
 from kb.store.jobs import enqueue, finish, lost
 from kb.store.removal import remove_chunks
 from kb.store.tables import ChunkRow, DocumentRow, IndexLogRow, RevisionRow
-from kb.store.values import clean, now
+from kb.store.values import clean, clean_title, now
 from kb.types import Job, Parsed
 
 OCR_RUNNING = "{pages} {have} next to no text and {are} being read as images now."
@@ -63,8 +63,10 @@ def publish(db: Database, job: Job, parsed: Parsed, encoder_name: str, *, ocr_av
 
 
 def _describe(document: DocumentRow, revision: RevisionRow, parsed: Parsed, warnings: list[str]) -> None:
-    if parsed.title and document.title == revision.filename:  # nobody chose a title: take the document's own
-        document.title = clean(parsed.title)[:500]
+    if parsed.title and document.title == clean_title(
+        revision.filename
+    ):  # nobody chose a title: take the document's own
+        document.title = clean_title(parsed.title)[:500]
     document.type, document.language = parsed.type, parsed.language
     document.current_revision = revision.number
     document.updated_at = revision.published_at = now()

@@ -43,6 +43,15 @@ def test_a_new_document_is_queued_and_says_what_it_is(documents: Documents, jobs
     assert jobs.pending()["queued"] == 1
 
 
+def test_a_name_cannot_turn_a_list_around(documents: Documents, jobs: Jobs) -> None:
+    document, _ = add(documents, name="invoice\u202efdp.exe")
+    assert document.title == "invoicefdp.exe"
+    job = jobs.claim()
+    assert job is not None
+    documents.publish(job, parsed("Some text.", title="Der \u2067Titel\u2069 مرحبا"), FakeEncoder.name)
+    assert documents.get(SYSTEM, document.id).title == "Der Titel مرحبا"
+
+
 def test_the_same_bytes_again_are_recognised_and_not_done_again(documents: Documents, jobs: Jobs) -> None:
     first, _ = add(documents)
     again, created = add(documents)
