@@ -24,7 +24,7 @@ from kb.types import Answer, Audience, Principal, Tier, Turn
 
 @dataclass(frozen=True)
 class Conversation:
-    """One of the principal's conversations; its title is its first question."""
+    """One of the principal's conversations; its title is its first question, or a greeting until there is one."""
 
     id: str
     title: str
@@ -91,6 +91,8 @@ class Conversations:
             if answer.conversation_id:
                 conversation = _own(session, principal, answer.conversation_id)
                 conversation.updated_at = now()
+                if _only_greeted(session, conversation.id):
+                    conversation.title = _title(answer.question)
             else:
                 conversation = _start(session, principal, ticket_id, answer.question)
                 answer = replace(answer, conversation_id=conversation.id)
@@ -244,7 +246,7 @@ def _start(session: Session, principal: Principal, ticket_id: str | None, title:
     row = ConversationRow(
         id=new_id("cnv"),
         principal=who(principal),
-        title=clean(" ".join(title.split()))[:200],
+        title=_title(title),
         ticket_id=clean(ticket_id)[:200] if ticket_id else None,
         created_at=now(),
         updated_at=now(),
@@ -252,6 +254,20 @@ def _start(session: Session, principal: Principal, ticket_id: str | None, title:
     session.add(row)
     session.flush()  # its answers refer to it
     return row
+
+
+def _title(question: str) -> str:
+    return clean(" ".join(question.split()))[:200]
+
+
+def _only_greeted(session: Session, conversation_id: str) -> bool:
+    """Whether the conversation has begun, and with nothing but greetings."""
+    unchecked = AnswerRow.body["support"].as_string() == "unchecked"
+    query = select(and_(AnswerRow.tier == "none", unchecked)).where(
+        AnswerRow.conversation_id == conversation_id
+    )
+    first = session.scalars(query.order_by(AnswerRow.created_at).limit(5)).all()
+    return bool(first) and all(first)
 
 
 def _own(session: Session, principal: Principal, id_: str) -> ConversationRow:

@@ -85,6 +85,18 @@ def test_an_answer_comes_back_as_it_was_given(conversations: Conversations, shar
     assert list(conversations.messages(ANN, given.conversation_id)) == [given]
 
 
+def test_a_conversation_is_called_by_its_first_question_not_by_a_greeting(
+    conversations: Conversations, shared: Document
+) -> None:
+    hello = answer("", id_="ans_0", tier="none", support="unchecked", question="Hello!")
+    id_ = conversations.save(ANN, hello, "")
+    titles = [conversations.list(ANN)[0][0].title]
+    for n, question in enumerate(("Where are the keys?", "And the lift?"), 1):
+        conversations.save(ANN, answer(id_, shared.id, id_=f"ans_{n}", question=question), "")
+        titles.append(conversations.list(ANN)[0][0].title)
+    assert titles == ["Hello!", "Where are the keys?", "Where are the keys?"]
+
+
 def test_history_is_the_last_turns_oldest_first(conversations: Conversations, shared: Document) -> None:
     id_ = conversations.start_or_get(ANN, None, "T-1", "  First   question ")
     for n in range(4):
