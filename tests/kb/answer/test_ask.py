@@ -185,7 +185,7 @@ def test_a_public_question_hides_the_internal_answers_before_it_from_the_model()
     ask = asker(chat, conversations=conversations)
     run(ask, "And for part-time staff?", conversation_id="cnv_1", audience="public")
     run(ask, "And for part-time staff?", conversation_id="cnv_1")
-    assert ["77" in str(prompt) for prompt in chat.prompts] == [False, True]
+    assert ["secret rate" in str(prompt) for prompt in chat.prompts] == [False, True]
 
 
 def test_somebody_elses_conversation_does_not_exist() -> None:
