@@ -2,33 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from functools import cached_property
+from collections.abc import Mapping, Sequence
 
 from kb.index import Nearness
+from kb.retrieval.lazy import Lazy
 from kb.store.chunks import LoadedChunk
 from kb.types import Passage
 
 
-class Sentences(Mapping[int, Mapping[tuple[int, int], float]]):
-    """Cosines by the passage's n, then by (start, end) in its text. Computed when first read: only answering does."""
+class Sentences(Lazy[int, Mapping[tuple[int, int], float]]):
+    """Cosines by the passage's n, then by (start, end) in its text."""
 
     def __init__(
         self, nearness: Nearness, chunks: Sequence[LoadedChunk], passages: Sequence[Passage]
     ) -> None:
         self._nearness, self._chunks, self._passages = nearness, chunks, passages
 
-    def __getitem__(self, n: int) -> Mapping[tuple[int, int], float]:
-        return self._values[n]
-
-    def __iter__(self) -> Iterator[int]:
-        return iter(self._values)
-
-    def __len__(self) -> int:
-        return len(self._values)
-
-    @cached_property
-    def _values(self) -> dict[int, dict[tuple[int, int], float]]:
+    def compute(self) -> dict[int, dict[tuple[int, int], float]]:
+        """Chunk by chunk, at their places in the passage."""
         lengths = {chunk.id: len(chunk.text) for chunk in self._chunks}
         found: dict[int, dict[tuple[int, int], float]] = {}
         for passage in self._passages:

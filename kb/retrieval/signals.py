@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from functools import cached_property
+from collections.abc import Sequence
 
 import numpy as np
 
 from kb.index import Hits, distinct_terms
+from kb.retrieval.lazy import Lazy
 from kb.types import Passage
 
 
-class Signals(Mapping[str, float]):
-    """All between 0 and 1; an empty result gives zeros. Computed when first read: only answering needs them.
+class Signals(Lazy[str, float]):
+    """All between 0 and 1; an empty result gives zeros.
 
     cosine: of the nearest chunk. margin: how far it stands above the tenth. covers: share of the question
     in scripts the encoder knows. said, said_all: share (by idf) of the question's terms in the best passage,
@@ -23,17 +23,8 @@ class Signals(Mapping[str, float]):
     def __init__(self, hits: Hits, passages: Sequence[Passage]) -> None:
         self._hits, self._passages = hits, passages
 
-    def __getitem__(self, name: str) -> float:
-        return self._values[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._values)
-
-    def __len__(self) -> int:
-        return len(self._values)
-
-    @cached_property
-    def _values(self) -> dict[str, float]:
+    def compute(self) -> dict[str, float]:
+        """From the hits of both legs and the passages made of them."""
         hits, passages = self._hits, self._passages
         found = {
             "cosine": 0.0,

@@ -14,6 +14,15 @@ CHINESE = "水箱编号为WT-205，保修期三年。请使用DC-1除垢剂，�
 TRADITIONAL = "水箱編號為WT-205，保固期兩年。請使用DC-1除垢劑，不要使用白醋。"
 JAPANESE = "水タンクの番号はWT-205です。保証期間は三年です。酢は使わないでください。"
 KOREAN = "역사적 예수 연구자들은 복음서나 사도들의 서신서 속의 이야기를 연구한다."
+POLISH = "Pracownik, który przepracował jeden rok, ma prawo do dziesięciu dni płatnego urlopu."
+CZECH = (
+    "Zaměstnanec, který odpracoval jeden rok, má nárok na deset dní placené dovolené. Žádost podejte předem."
+)
+GERMAN = "Beschäftigte haben für das Büro zwei Schlüssel; Rückfragen an die Führungskraft. Größe: 30 m²."
+SPANISH = "El empleado con un año de antigüedad tiene derecho a diez días. ¿Cómo solicitarlo?"
+RUSSIAN = "Отпуск десять дней."
+GREEK = "Ο εργαζόμενος που συμπλήρωσε ένα έτος δικαιούται δέκα ημέρες άδεια."
+TURKISH = "Bir yılını dolduran çalışan on gün ücretli izin hakkına sahiptir. Şirket açıktır."
 
 
 @pytest.mark.parametrize(
@@ -32,26 +41,7 @@ KOREAN = "역사적 예수 연구자들은 복음서나 사도들의 서신서 �
         ("naïve café", "utf-8-sig"),
         ("The tank is WT-205.", "utf-16-be"),
         ("plain", "ascii"),
-    ],
-)
-def test_reads_what_was_written(text: str, encoding: str) -> None:
-    assert charset.decode(text.encode(encoding))[0] == text
-
-
-POLISH = "Pracownik, który przepracował jeden rok, ma prawo do dziesięciu dni płatnego urlopu."
-CZECH = (
-    "Zaměstnanec, který odpracoval jeden rok, má nárok na deset dní placené dovolené. Žádost podejte předem."
-)
-GERMAN = "Beschäftigte haben für das Büro zwei Schlüssel; Rückfragen an die Führungskraft. Größe: 30 m²."
-SPANISH = "El empleado con un año de antigüedad tiene derecho a diez días. ¿Cómo solicitarlo?"
-RUSSIAN = "Отпуск десять дней."
-GREEK = "Ο εργαζόμενος που συμπλήρωσε ένα έτος δικαιούται δέκα ημέρες άδεια."
-TURKISH = "Bir yılını dolduran çalışan on gün ücretli izin hakkına sahiptir. Şirket açıktır."
-
-
-@pytest.mark.parametrize(
-    ("text", "encoding"),
-    [
+        # short ones: read as Windows-1252 with ³ for ł, or as Chinese, Korean or Japanese
         (POLISH, "cp1250"),
         (POLISH, "iso8859_2"),
         (CZECH, "cp1250"),
@@ -68,8 +58,7 @@ TURKISH = "Bir yılını dolduran çalışan on gün ücretli izin hakkına sahi
         (TURKISH, "cp1254"),
     ],
 )
-def test_short_european_texts_in_old_encodings(text: str, encoding: str) -> None:
-    """Each was read as Windows-1252 with ³ for ł, or as Chinese, Korean or Japanese."""
+def test_reads_what_was_written(text: str, encoding: str) -> None:
     assert charset.decode(text.encode(encoding))[0] == text
 
 

@@ -107,10 +107,8 @@ def test_a_follow_up_about_something_else_is_not_given_the_entry_of_the_question
     kb.faqs.create(
         SYSTEM,
         question="How long is the warranty of the Brio 3?",
-        variants=[],
         answer="Three years, four if you register it.",
         collection="docs",
-        language="en",
     )
     first = answer_text(kb.asker.ask(SYSTEM, Question("How long is the warranty of the Brio 3?")))
     assert first.tier == "faq"
@@ -120,14 +118,7 @@ def test_a_follow_up_about_something_else_is_not_given_the_entry_of_the_question
 
 
 def test_curated_answers_are_kept_with_their_source(kb: Kb) -> None:
-    kb.faqs.create(
-        SYSTEM,
-        question="How do I reset my password?",
-        variants=[],
-        answer="Click Forgot.",
-        collection="docs",
-        language="en",
-    )
+    kb.faqs.create(SYSTEM, question="How do I reset my password?", answer="Click Forgot.", collection="docs")
     answer = answer_text(kb.asker.ask(SYSTEM, Question("How do I reset my password?")))
     assert answer.tier == "faq" and answer.text == "Click Forgot."
     assert kb.conversations.get(SYSTEM, answer.id).text == "Click Forgot."
