@@ -12,9 +12,11 @@ request forgery): browsers say so in Sec-Fetch-Site, older ones in Origin; neith
 
 from __future__ import annotations
 
+import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import quote, urlsplit
 
@@ -25,6 +27,7 @@ from kb.access.principals import SYSTEM
 from kb.errors import Forbidden, RateLimited, Unauthenticated
 from kb.local import LocalDoor, opens
 from web.limits import Allowance, Buckets, Throttle, network
+from web.standing import RECHECK_S
 
 if TYPE_CHECKING:
     from kb.app import Kb
@@ -76,6 +79,21 @@ def principal() -> Principal:
     return found
 
 
+def again() -> Callable[[], Principal]:
+    """Finds out anew who is asking, also when the request's context is gone. Unauthenticated: nobody, any more."""
+    found: Callable[[], Principal] = g.again
+    return found
+
+
+def standing() -> Principal:
+    """As `principal`, found out anew where the request's body took its time: a key may have been revoked meanwhile."""
+    if time.monotonic() - g.entered < RECHECK_S:
+        return principal()
+    g.principal = found = again()()
+    _needs(found, doors().policies[request.endpoint or ""])
+    return found
+
+
 def route(
     app: Flask, rule: str, policy: Policy, view: Callable[..., Any], *, methods: tuple[str, ...], name: str
 ) -> None:
@@ -108,23 +126,29 @@ def _guard() -> Response | None:
         if request.method not in SAFE:
             _same_site()
         return None
-    found = _by_key() if policy.door == "rest" else _by_cookie()
-    if found is None:
+    try:
+        g.principal = found = _by_key() if policy.door == "rest" else _by_cookie()
+    except Unauthenticated:
         if policy.door == "page" and request.method in SAFE:
             after = request.full_path.rstrip("?")
             return redirect("/login" if after == "/" else f"/login?next={quote(after, safe='')}")  # type: ignore[return-value]
-        raise Unauthenticated("Your session has ended. Please sign in again.")
-    g.principal = found
+        raise
+    g.entered = time.monotonic()
     if policy.door != "rest" and request.method not in SAFE:
         _same_site()
     _count(f"{found.kind}:{found.id}")
-    if policy.scope is not None and not found.may(policy.scope):
-        if policy.door == "page":
-            raise NothingHere
-        raise Forbidden(
-            f"This needs the scope `{policy.scope}`, which {'this key' if found.kind == 'key' else 'your role'} lacks."
-        )
+    _needs(found, policy)
     return None
+
+
+def _needs(found: Principal, policy: Policy) -> None:
+    if policy.scope is None or found.may(policy.scope):
+        return
+    if policy.door == "page":
+        raise NothingHere
+    raise Forbidden(
+        f"This needs the scope `{policy.scope}`, which {'this key' if found.kind == 'key' else 'your role'} lacks."
+    )
 
 
 def _by_key() -> Principal:
@@ -134,20 +158,33 @@ def _by_key() -> Principal:
         _count(f"address:{network(request.remote_addr)}")
         raise Unauthenticated("Send an API key as `Authorization: Bearer kb_…`; `kb key create` makes one.")
     if opens(doors().local, token):
+        g.again = lambda: SYSTEM
         return SYSTEM
-    name = f"address:{network(request.remote_addr)}"
-    if wait := doors().bad_keys.blocked(name):
-        raise RateLimited("Too many unknown keys from this address. Please wait.", retry_after=wait)
+    g.again = partial(doors().kb.keys.authenticate, token)
     try:
         return doors().kb.keys.authenticate(token)
     except Unauthenticated:
+        # A key is looked at first: one program's old key must not shut out the others at its address.
+        name = f"address:{network(request.remote_addr)}"
+        if wait := doors().bad_keys.blocked(name):
+            raise RateLimited(
+                "Too many unknown keys from this address. Please wait.", retry_after=wait
+            ) from None
         doors().bad_keys.attempt(name)
         raise
 
 
-def _by_cookie() -> Principal | None:
-    token = request.cookies.get(doors().cookie)
-    return doors().kb.sessions.principal(token) if token else None
+def _by_cookie() -> Principal:
+    g.again = partial(_in_session, doors().kb, request.cookies.get(doors().cookie, ""))
+    found: Principal = g.again()
+    return found
+
+
+def _in_session(kb: Kb, token: str) -> Principal:
+    found = kb.sessions.principal(token)
+    if found is None:
+        raise Unauthenticated("Your session has ended. Please sign in again.")
+    return found
 
 
 def _same_site() -> None:

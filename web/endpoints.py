@@ -97,7 +97,7 @@ def _add(app: Flask, kb: Kb, row: Endpoint, rule: str, policy: Policy, name: str
             inputs["body"] = reading.json_body(row.body)
         if row.form is not None:
             inputs["form"], inputs["file"] = reading.upload(row.form, kb.settings)
-        principal = doors.principal()
+        principal = doors.standing()
         if row.method != "POST":
             return row.call(kb, principal, **inputs)
         return once(kb, principal, inputs, lambda: row.call(kb, principal, **inputs), row.recall)

@@ -20,6 +20,7 @@ from flask import Response, request
 from kb.errors import Unavailable
 from kb.types import Event
 from web.problems import Gone
+from web.standing import Standing
 
 if TYPE_CHECKING:
     from kb.app import Kb
@@ -48,12 +49,17 @@ def encode(kind: str, data: Any) -> str:
 
 
 def answering(
-    kb: Kb, principal: Principal, question: Question, present: Callable[[], bool]
+    kb: Kb,
+    principal: Principal,
+    question: Question,
+    present: Callable[[], bool],
+    again: Callable[[], Principal],
 ) -> Iterator[Event | None]:
     """The asker's events; None whenever nothing happened for HEARTBEAT_S. Gone when the reader left.
 
-    present: whether the reader is still connected.
+    present: whether the reader is still connected. again: who is asking, found out anew (web/standing.py).
     """
+    standing = Standing(kb, principal, again)
     events: queue.Queue[Event | BaseException | None] = queue.Queue(maxsize=256)
     cancel = threading.Event()
 
@@ -90,6 +96,7 @@ def answering(
             except queue.Empty:
                 if not present():
                     raise Gone from None
+                standing.passes(None)
                 if stopping.is_set():
                     raise Unavailable(
                         "kb is restarting. Ask again in a few seconds.", slug="shutting-down"
@@ -103,7 +110,8 @@ def answering(
                 return
             if isinstance(item, BaseException):
                 raise item
-            yield item
+            if standing.passes(item):
+                yield item
     finally:
         cancel.set()
 

@@ -6,7 +6,7 @@ sources that were deleted, or that the reader may no longer read, go, and with t
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, fields, replace
 from datetime import datetime
 from typing import Any
@@ -53,7 +53,7 @@ def readable(
     """
     named = {citation.document_id for answer in answers for citation in answer.citations}
     named |= {passage.document_id for answer in answers for passage in answer.passages}
-    open_ = _readable_ids(session, principal, named, audience)
+    open_ = readable_ids(session, principal, named, audience)
     return [_cut(answer, open_) for answer in answers]
 
 
@@ -62,9 +62,10 @@ def withheld(answer: Answer) -> bool:
     return answer.text == WITHHELD
 
 
-def _readable_ids(
-    session: Session, principal: Principal, ids: set[str], audience: Audience | None
+def readable_ids(
+    session: Session, principal: Principal, ids: Collection[str], audience: Audience | None = None
 ) -> set[str]:
+    """Those of these documents and FAQ entries that this principal may read now."""
     if not ids:
         return set()
     scope = allowed(session, principal, audience=audience).collection_ids

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Literal
@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from kb.errors import FieldError, Invalid, NotFound
 from kb.store import audit
-from kb.store.answer_rows import as_answer, readable, to_body, withheld
+from kb.store.answer_rows import as_answer, readable, readable_ids, to_body, withheld
 from kb.store.audit import who
 from kb.store.db import Database
 from kb.store.scope import need
@@ -115,6 +115,11 @@ class Conversations:
         """The answer without what was deleted, or taken from this principal, since its passages were loaded."""
         with self.db.read() as session:
             return readable(session, principal, [answer])[0]
+
+    def readable(self, principal: Principal, ids: Collection[str]) -> set[str]:
+        """Those of these documents and FAQ entries that this principal may read now."""
+        with self.db.read() as session:
+            return readable_ids(session, principal, ids)
 
     def get(self, principal: Principal, answer_id: str) -> Answer:
         """An answer as it may be shown now. NotFound: not this principal's (admins see all)."""

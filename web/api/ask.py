@@ -13,6 +13,7 @@ from flask import Response, g, request
 
 from kb.errors import Unavailable
 from kb.types import Answer, Event, Filters, Question
+from web import doors
 from web.endpoints import Reply, endpoint, reply
 from web.idempotent import Claim, Recall, claim
 from web.problems import Gone, known, problem
@@ -64,7 +65,7 @@ def ask(kb: Kb, principal: Principal, *, body: AskIn) -> Response:
         language=body.language,
         deadline_ms=body.deadline_ms,
     )
-    events = answering(kb, principal, question, reader_present())
+    events = answering(kb, principal, question, reader_present(), doors.again())
     first = next(events, None)  # a question refused at once is a plain error, not a stream
     if first is not None and first.kind == "error":
         raise first.data
