@@ -7,8 +7,9 @@ share. So a workbook of ten thousand chunks delays nobody, and still comes to it
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import InitVar, dataclass, field
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,19 +25,26 @@ MOST_DOCUMENTS, MOST_CHUNKS = 32, 8192  # waiting: beyond it, parsing pauses
 
 @dataclass
 class Waiting:
-    """A document in the stage. Texts that occur twice in it are embedded once."""
+    """A document in the stage. Texts that occur twice in it are embedded once, those in `known` not at all."""
 
     held: Held
     prepared: Prepared
+    known: InitVar[Mapping[str, NDArray[np.float32]]]
+    dim: InitVar[int]
     texts: list[str] = field(init=False)
     of_chunk: NDArray[np.int64] = field(init=False)
     vectors: NDArray[np.float32] = field(init=False)
-    done: int = 0
+    done: int = field(init=False)
 
-    def __post_init__(self) -> None:
-        places: dict[str, int] = {}
-        self.of_chunk = np.array([places.setdefault(t, len(places)) for t in self.prepared.texts], np.int64)
-        self.texts = list(places)
+    def __post_init__(self, known: Mapping[str, NDArray[np.float32]], dim: int) -> None:
+        texts = self.prepared.texts
+        there = [text for text in dict.fromkeys(texts) if text in known]
+        places = {text: place for place, text in enumerate(dict.fromkeys([*there, *texts]))}
+        self.of_chunk = np.array([places[text] for text in texts], np.int64)
+        self.texts, self.done = list(places), len(there)
+        self.vectors = np.zeros((len(places), dim), np.float32)
+        for place, text in enumerate(there):
+            self.vectors[place] = known[text]
 
     @property
     def left(self) -> int:
@@ -57,10 +65,15 @@ class Stage:
         self._waiting: list[Waiting] = []
         self._changed = threading.Condition()
 
-    def put(self, held: Held, prepared: Prepared, stop: threading.Event) -> None:
-        """Add a document; waits while the stage is full."""
-        item = Waiting(held, prepared)
-        item.vectors = np.zeros((len(item.texts), self.encoder.dim), np.float32)
+    def put(
+        self,
+        held: Held,
+        prepared: Prepared,
+        stop: threading.Event,
+        known: Mapping[str, NDArray[np.float32]] = MappingProxyType({}),
+    ) -> None:
+        """Add a document; waits while the stage is full. known: vectors that are there already, by text."""
+        item = Waiting(held, prepared, known, self.encoder.dim)
         held.state, held.progress = "embedding", {"done": 0, "total": len(prepared.chunks), "unit": "chunks"}
         with self._changed:
             while not stop.is_set() and self._full():

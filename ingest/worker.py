@@ -30,6 +30,7 @@ from ingest.tika_server import TikaServer
 from kb.app import Kb
 from kb.errors import Busy, Conflict, DiskFull, KbError, Unavailable
 from kb.settings import Settings
+from kb.store import kept
 
 IDLE_S = 0.25
 LEAST_SLOTS = 2  # with one Tika, text files do not wait behind the one document that it reads
@@ -152,7 +153,8 @@ class Worker:
                 if large:
                     self.large.release()
             if not held.lost:
-                self.stage.put(held, prepared, stop)
+                known = kept.vectors(self.kb.db, job, self.kb.encoder.name, self.kb.encoder.dim)
+                self.stage.put(held, prepared, stop, known)
         except ParserBusy as busy:
             delay = busy.delay_s
             self.end(held, lambda: jobs.busy(job, delay))

@@ -14,7 +14,7 @@ from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session, undefer
 
 from kb.errors import Busy, Conflict, Invalid, KbError, NotFound
-from kb.store import audit, jobs
+from kb.store import audit, jobs, kept
 from kb.store.blobs import Blob, Blobs
 from kb.store.crashpoints import crashpoint
 from kb.store.db import Database
@@ -116,7 +116,10 @@ class Documents:
                 DocumentRow.collection_id == collection_id, DocumentRow.external_id == entry.external_id
             )
         ).first()
-        if row is not None and _latest(session, row).sha256 == blob.sha256:
+        title = clean_title(entry.title) if entry.title else None
+        same = row is not None and _latest(session, row).sha256 == blob.sha256
+        if row is not None and same and title in (None, row.title):
+            row.meta = row.meta if entry.metadata is None else dict(entry.metadata)
             return as_document(session, row), False
         kind = (entry.type or guess(entry.filename, _start(blob))).lower()
         if row is None:
@@ -134,7 +137,7 @@ class Documents:
                 created_at=now(),
             )
             session.add(row)
-        self._revise(session, row, blob, entry.filename, kind, entry.title, entry.metadata)
+        self._revise(session, row, blob, entry.filename, kind, title, entry.metadata)
         audit.record(session, principal, "document.add", row.id, revision=row.latest_revision)
         return as_document(session, row), True
 
@@ -285,7 +288,9 @@ class Documents:
         jobs.cancel(session, row.id, "a newer revision was added")
         row.latest_revision += 1
         row.state, row.reason, row.type, row.updated_at = "queued", None, kind, now()
-        row.title = clean_title(title) if title else row.title
+        if title and title != row.title:
+            row.title = title
+            kept.forget_sentences(session, row.id)
         if metadata is not None:
             row.meta = dict(metadata)
         session.flush()

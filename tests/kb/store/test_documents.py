@@ -59,6 +59,21 @@ def test_the_same_bytes_again_are_recognised_and_not_done_again(documents: Docum
     assert jobs.pending()["queued"] == 1
 
 
+def test_the_same_bytes_with_other_metadata_or_another_title_take_them_over(
+    documents: Documents, jobs: Jobs
+) -> None:
+    """A connector that sends everything again each night changes what it says of a file, not only the file."""
+    first, _ = add(documents)
+    told, created = add(documents, metadata={"owner": "Ada"})
+    assert (told.metadata, created, told.revision) == ({"owner": "Ada"}, False, first.revision)
+    again, created = add(documents)
+    assert (again.metadata, created) == ({"owner": "Ada"}, False), "nothing said is nothing changed"
+    named, created = add(documents, title="The rules")
+    assert (named.title, created, named.metadata) == ("The rules", True, {"owner": "Ada"})
+    job = jobs.claim()  # the title is searched too, so the indexes must hear of it: a new revision
+    assert job is not None and job.title == "The rules" and jobs.pending()["queued"] == 0
+
+
 def test_fifty_at_once_make_one_document(documents: Documents, jobs: Jobs) -> None:
     results: list[tuple[str, bool]] = []
     start = threading.Barrier(50)
