@@ -19,8 +19,9 @@ __all__ = ["create_app"]
 
 def create_app(kb: Kb, local: LocalDoor | None = None) -> Flask:
     """The Flask application on one `Kb`. local: the door that `kb ask` on the same machine uses."""
-    from web import api, doors, endpoints, health, pages, problems, reading  # noqa: F401 (api fills the table)
+    from web import api, doors, endpoints, health, logs, pages, problems, reading  # noqa: F401 (api fills the table)
 
+    logs.configure()
     app = Flask(__name__)
     app.request_class = reading.KbRequest
     app.config.update(

@@ -221,6 +221,8 @@ CSP = (
 def _headers(response: Response) -> Response:
     set_default = response.headers.setdefault
     response.headers["X-Request-Id"] = g.get("request_id", "")
+    if response.status_code == 204:
+        response.headers.pop("Content-Type", None)  # nothing is of no type
     set_default("Content-Security-Policy", CSP)
     set_default("X-Content-Type-Options", "nosniff")
     set_default("Referrer-Policy", "no-referrer")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import structlog
 from flask import Flask, Response, g, render_template, request
 from pydantic import ValidationError
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, RequestedRangeNotSatisfiable
 
 from kb import errors
 from kb.errors import FieldError, Invalid, KbError
@@ -158,6 +158,11 @@ def _http_detail(error: HTTPException, kind: Kind) -> str:
         return f"This address takes {allowed}." if allowed else "This address does not take that method."
     if error.code == 413:
         return "The request is larger than this address takes."
+    if error.code == 416:
+        length = getattr(error, "length", None)
+        return f"The file has {length} bytes; the range that was asked for is not among them."
+    if kind is KINDS["bad-request"] and error.description:
+        return str(error.description)
     return kind.meaning
 
 
@@ -201,6 +206,8 @@ def respond(error: Exception) -> Response:
         response.headers["Retry-After"] = str(found.retry_after)
     elif found.status == 503:
         response.headers["Retry-After"] = "5"
+    if isinstance(error, RequestedRangeNotSatisfiable) and error.length is not None:
+        response.headers["Content-Range"] = f"{error.units} */{error.length}"
     allowed: Sequence[str] = sorted(getattr(error, "valid_methods", None) or ())
     if allowed:
         response.headers["Allow"] = ", ".join(allowed)

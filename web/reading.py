@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import tempfile
 from contextlib import suppress
 from pathlib import Path
@@ -94,7 +95,7 @@ def json_body(model: type[BaseModel]) -> Any:
     except UnicodeDecodeError:
         raise Invalid("The body is not UTF-8.", errors=(FieldError("", "must be UTF-8"),)) from None
     try:
-        return model.model_validate_json(raw, strict=True)
+        return model.model_validate_json(raw.removeprefix(codecs.BOM_UTF8), strict=True)
     except ValidationError as error:
         raise invalid(error) from None
 
@@ -121,7 +122,13 @@ def upload(model: type[BaseModel], settings: Settings) -> tuple[Any, FileStorage
 
 
 def _patient(limit: int, slug: str = "too-large") -> None:
-    """Refuse what says it is too large; give a silent client a limited time."""
+    """Refuse what says it is too large, or is packed; give a silent client a limited time."""
+    packed = request.headers.get("Content-Encoding", "").strip().lower()
+    if packed not in ("", "identity"):
+        raise UnsupportedType(
+            f"The body is sent as {packed[:20]!r}. Send it as it is, without Content-Encoding.",
+            slug="unsupported-media-type",
+        )
     request.max_content_length = limit
     if request.content_length is not None and request.content_length > limit:
         raise _too_large(limit, slug)

@@ -20,6 +20,7 @@ from pydantic import (
     model_validator,
 )
 
+from kb.store.values import METADATA_DEPTH, depth
 from kb.types import Filters
 
 MAX_QUESTION = 8000
@@ -241,7 +242,7 @@ class FeedbackIn(Strict):
 
 
 def metadata_of(raw: str | None) -> dict[str, Any] | None:
-    """The upload's `metadata` field; Invalid if it is not a JSON object."""
+    """The upload's `metadata` field; Invalid if it is not a JSON object, or not one that every program can read."""
     import json
 
     from kb.errors import FieldError, Invalid
@@ -257,7 +258,14 @@ def metadata_of(raw: str | None) -> dict[str, Any] | None:
             "`metadata` must be a JSON object.", errors=(FieldError("/metadata", "is not a JSON object"),)
         )
     try:
-        _clean(json.dumps(found, ensure_ascii=False))
+        if depth(found) > METADATA_DEPTH:
+            raise ValueError(f"is nested more than {METADATA_DEPTH} deep")
+        _clean(json.dumps(found, ensure_ascii=False, allow_nan=False))
     except ValueError as error:
-        raise Invalid("`metadata` cannot be stored.", errors=(FieldError("/metadata", str(error)),)) from None
+        said = str(error).replace(
+            "Out of range float values are not JSON compliant", "holds a number beyond JSON's"
+        )
+        raise Invalid(
+            f"`metadata` cannot be stored: it {said}.", errors=(FieldError("/metadata", said),)
+        ) from None
     return found

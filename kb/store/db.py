@@ -229,7 +229,9 @@ class Database:
     def _make_engine(self) -> Engine:
         if not self.sqlite:
             try:
-                return create_engine(self.url, pool_size=16, max_overflow=32, pool_pre_ping=True)
+                return create_engine(
+                    self.url, pool_size=16, max_overflow=32, pool_pre_ping=True, hide_parameters=True
+                )
             except (ImportError, NoSuchModuleError) as error:
                 raise Invalid(
                     f"KB_DATABASE_URL: the driver for this database is not installed here ({error}). "
@@ -240,6 +242,7 @@ class Database:
             pool_size=16,
             max_overflow=32,
             pool_timeout=10,
+            hide_parameters=True,  # they are documents and questions: not for a log
             connect_args={"timeout": BUSY_TIMEOUT_MS / 1000, "isolation_level": None},
         )
         event.listen(engine, "connect", _prepare)

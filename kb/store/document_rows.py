@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from kb.errors import NotFound
 from kb.store.scope import allowed, read_only
 from kb.store.tables import CollectionRow, DocumentRow, JobRow, RevisionRow
-from kb.store.values import aware
+from kb.store.values import METADATA_DEPTH, aware, depth, finite
 from kb.types import Document, Principal, State
 
 
@@ -104,8 +104,15 @@ def as_documents(session: Session, rows: Sequence[DocumentRow]) -> list[Document
                 updated_at=aware(row.updated_at),
                 url=document_url(row.id),
                 source=row.source,
-                metadata=row.meta,
+                metadata=_metadata(row.meta),
                 children=tuple(answering.children),
             )
         )
     return found
+
+
+def _metadata(stored: dict[str, Any]) -> dict[str, Any]:
+    """As it can be shown: one document stored before this was looked at must not break every list it stands in."""
+    if not stored:
+        return {}
+    return finite(stored) if depth(stored) <= METADATA_DEPTH else {"kb": "too deeply nested to be shown"}

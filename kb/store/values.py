@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 import secrets
 from datetime import UTC, datetime
+from typing import Any
 
 from kb.errors import FieldError, Invalid
 
+METADATA_DEPTH = 20  # lists and objects in one another that a document's metadata may have
 _TURNING = dict.fromkeys([*range(0x202A, 0x202F), *range(0x2066, 0x206A)])
 
 
@@ -40,6 +43,24 @@ def clean_title(text: str) -> str:
     They stand in names to make `invoice(U+202E)fdp.exe` look like a PDF, and turn a whole list of documents around.
     """
     return clean(text).translate(_TURNING)
+
+
+def depth(value: object) -> int:
+    """How deep lists and objects are nested; without recursion, which is what too deep ones break."""
+    level, deep = [value], 0
+    while inner := [item for item in level if isinstance(item, (dict, list))]:
+        level = [each for item in inner for each in (item.values() if isinstance(item, dict) else item)]
+        deep += 1
+    return deep
+
+
+def finite(value: Any) -> Any:
+    """JSON as every program reads it: numbers beyond its range become null. Of a depth that was looked at."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {name: finite(item) for name, item in value.items()}
+    return [finite(item) for item in value] if isinstance(value, list) else value
 
 
 def cursor(*parts: object) -> str:

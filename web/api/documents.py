@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, BinaryIO, cast
 
-from flask import Response, send_file
+from flask import Response, request, send_file
 from werkzeug.datastructures import FileStorage
+from werkzeug.exceptions import RequestedRangeNotSatisfiable
 
 from kb.errors import FieldError, Invalid
 from web.endpoints import Reply, endpoint, page, reply
@@ -122,9 +123,23 @@ def get_content(kb: Kb, principal: Principal, *, id: str, query: RevisionQuery) 
         mimetype="application/octet-stream",
         as_attachment=True,
         download_name=_plain(filename),
-        etag=False,
+        etag=path.name,  # the SHA-256 of these bytes
+        conditional=False,
     )
+    # The file's own time says when these bytes were first seen, not since when they are this document's:
+    # who asks whether it changed since then would be told no after a change back to older bytes.
+    del response.headers["Last-Modified"]
+    response.headers["Cache-Control"] = "no-store"
     response.headers["Content-Security-Policy"] = SANDBOX
+    asked = dict(request.environ)
+    wanted = request.headers.get("Range", "")
+    if not wanted.startswith("bytes=") or "," in wanted:
+        asked.pop("HTTP_RANGE", None)  # other units and several ranges: HTTP lets a server send the whole
+    try:
+        response.make_conditional(asked, accept_ranges=True, complete_length=path.stat().st_size)
+    except RequestedRangeNotSatisfiable:
+        response.close()
+        raise
     return response
 
 
