@@ -78,7 +78,8 @@ class Users:
         if _hasher.check_needs_rehash(row.password_hash):
             hashed = _hash(password)
             with self.db.write() as session:
-                session.execute(update(UserRow).where(UserRow.id == row.id).values(password_hash=hashed))
+                unchanged = (UserRow.id == row.id, UserRow.password_hash == row.password_hash)
+                session.execute(update(UserRow).where(*unchanged).values(password_hash=hashed))
         return _principal(row)
 
     def principal(self, user_id: str) -> Principal:

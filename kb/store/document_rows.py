@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from kb.errors import NotFound
 from kb.store.scope import allowed, read_only
 from kb.store.tables import CollectionRow, DocumentRow, JobRow, RevisionRow
-from kb.store.values import METADATA_DEPTH, aware, depth, finite
+from kb.store.values import METADATA_DEPTH, aware, depth, finite, forms
 from kb.types import Document, Principal, State
 
 
@@ -34,6 +34,15 @@ def find(session: Session, principal: Principal, id_: str, *, permission: str = 
     if permission == "write" and row.collection_id not in allowed(session, principal, permission="write"):
         raise read_only(scope.names[row.collection_id])
     return row
+
+
+def named(session: Session, collection_id: int, external_id: str) -> DocumentRow | None:
+    """The document that its sender calls so, however the system that sent it writes an é."""
+    exactly = DocumentRow.external_id == external_id
+    query = select(DocumentRow).where(
+        DocumentRow.collection_id == collection_id, DocumentRow.external_id.in_(forms(external_id))
+    )
+    return session.scalars(query.order_by(exactly.desc())).first()
 
 
 def as_document(session: Session, row: DocumentRow) -> Document:

@@ -18,14 +18,14 @@ from kb.store import audit, jobs, kept
 from kb.store.blobs import Blob, Blobs
 from kb.store.crashpoints import crashpoint
 from kb.store.db import Database
-from kb.store.document_rows import as_document, as_documents, find
+from kb.store.document_rows import as_document, as_documents, find, named
 from kb.store.entries import Entry
 from kb.store.filetypes import guess
 from kb.store.publish import publish
 from kb.store.removal import remove_documents
 from kb.store.scope import allowed, need
 from kb.store.tables import DocumentRow, RevisionRow
-from kb.store.values import clean, clean_title, cursor, new_id, now, read_cursor
+from kb.store.values import clean, clean_title, cursor, forms, new_id, now, read_cursor
 from kb.types import FINAL_STATES, Document, Job, Parsed, Principal
 
 LIMIT_BYTES = 200 * 2**20
@@ -111,11 +111,7 @@ class Documents:
     ) -> tuple[Document, bool]:
         if not blob.path.exists():  # swept between the two steps; only with a jumping clock
             raise Busy("The upload was interrupted. Please send the file again.", retry_after=1)
-        row = session.scalars(
-            select(DocumentRow).where(
-                DocumentRow.collection_id == collection_id, DocumentRow.external_id == entry.external_id
-            )
-        ).first()
+        row = named(session, collection_id, entry.external_id or "")
         title = clean_title(entry.title) if entry.title else None
         same = row is not None and _latest(session, row).sha256 == blob.sha256
         if row is not None and same and title in (None, row.title):
@@ -166,10 +162,14 @@ class Documents:
             if state:
                 query = query.where(DocumentRow.state == state)
             if q:
+                looked_in = (DocumentRow.title, DocumentRow.external_id)
                 query = query.where(
                     or_(
-                        DocumentRow.title.icontains(q, autoescape=True),
-                        DocumentRow.external_id.icontains(q, autoescape=True),
+                        *(
+                            column.icontains(form, autoescape=True)
+                            for column in looked_in
+                            for form in forms(q)
+                        )
                     )
                 )
             if cursor:

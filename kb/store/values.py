@@ -6,6 +6,7 @@ import base64
 import json
 import math
 import secrets
+import unicodedata
 from datetime import UTC, datetime
 from typing import Any
 
@@ -43,6 +44,12 @@ def clean_title(text: str) -> str:
     They stand in names to make `invoice(U+202E)fdp.exe` look like a PDF, and turn a whole list of documents around.
     """
     return clean(text).translate(_TURNING)
+
+
+def forms(text: str) -> tuple[str, ...]:
+    """The text as given, composed and decomposed: é is one character on most systems and two on a Mac's disk."""
+    given = (text, unicodedata.normalize("NFC", text), unicodedata.normalize("NFD", text))
+    return tuple(dict.fromkeys(given))
 
 
 def depth(value: object) -> int:

@@ -6,6 +6,7 @@ import io
 import os
 import threading
 import time
+import unicodedata
 from functools import partial
 from pathlib import Path
 
@@ -72,6 +73,17 @@ def test_the_same_bytes_with_other_metadata_or_another_title_take_them_over(
     assert (named.title, created, named.metadata) == ("The rules", True, {"owner": "Ada"})
     job = jobs.claim()  # the title is searched too, so the indexes must hear of it: a new revision
     assert job is not None and job.title == "The rules" and jobs.pending()["queued"] == 0
+
+
+@pytest.mark.parametrize("first", ["NFC", "NFD"])
+def test_a_name_from_another_system_is_the_same_name(documents: Documents, first: str) -> None:
+    name = "résumé.txt"
+    one = add(documents, b"one", unicodedata.normalize(first, name))[0]
+    for again in ("NFD", "NFC"):
+        document, created = add(documents, again.encode(), unicodedata.normalize(again, name))
+        assert (document.id, created) == (one.id, True)
+        assert document.external_id == one.external_id  # as it was said first
+        assert [d.id for d in documents.list(SYSTEM, q=unicodedata.normalize(again, "résum"))[0]] == [one.id]
 
 
 def test_fifty_at_once_make_one_document(documents: Documents, jobs: Jobs) -> None:
