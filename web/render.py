@@ -51,9 +51,11 @@ def to_html(text: str, citations: Sequence[Citation] = (), *, quoted: bool = Fal
     markdown = _quoted if quoted else _markdown
     known = {citation.n: citation for citation in citations}
     tokens = markdown.parse(text)
+    headings = [token for token in tokens if token.type in ("heading_open", "heading_close")]
+    highest = min((int(token.tag[1]) for token in headings), default=1)
+    for token in headings:
+        token.tag = f"h{min(6, int(token.tag[1]) - highest + 3)}"  # h1 is the page's, h2 the question's
     for token in tokens:
-        if token.type in ("heading_open", "heading_close"):
-            token.tag = f"h{min(6, int(token.tag[1]) + 2)}"  # the page has h1 and h2
         if token.type == "inline" and token.children:
             token.children = [made for child in token.children for made in _marked(child, known)]
     rendered: str = markdown.renderer.render(tokens, markdown.options, {})

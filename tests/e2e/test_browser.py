@@ -4,79 +4,20 @@ from __future__ import annotations
 
 import io
 import re
-import shutil
-import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from werkzeug.serving import make_server
 
-from kb.app import Kb
-from kb.settings import Settings
-from kb.store import SYSTEM, Database
-from kb.types import Chunk, Parsed
-from tests.web.conftest import make_kb
-from web import create_app
+from kb.store import SYSTEM
+from tests.e2e.conftest import Site
 
-CHROMIUM = Path("/usr/bin/chromium")
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync"]  # fmt: skip
 PASSWORD = "correct horse battery"
 
 pytestmark = [
     pytest.mark.browser,
-    pytest.mark.skipif(not CHROMIUM.exists(), reason="Chromium is not installed: apt-get install chromium"),
     pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
-
-
-class Site:
-    """A running web door on a scratch state, and a worker that takes one step when it is told to."""
-
-    def __init__(self, kb: Kb) -> None:
-        self.kb = kb
-        self.server = make_server("127.0.0.1", 0, create_app(kb), threaded=True)
-        self.url = f"http://127.0.0.1:{self.server.server_port}"
-        self.thread = threading.Thread(target=self.server.serve_forever, daemon=True)
-        self.thread.start()
-
-    def work(self) -> None:
-        """Read one queued document; `bad.*` fails."""
-        job = self.kb.jobs.claim()
-        assert job is not None
-        if job.filename.startswith("bad"):
-            self.kb.jobs.fail(job, "The file is encrypted. Remove its password and upload it again.")
-            return
-        text = self.kb.blobs.path(job.sha256).read_text()
-        vectors = self.kb.encoder.encode_documents([text])
-        chunks = (Chunk(0, text, 0, len(text), page=1),)
-        self.kb.documents.publish(
-            job, Parsed(text, (0,), chunks, vectors, "txt", "en", None, 1), self.kb.encoder.name
-        )
-
-
-@pytest.fixture
-def site(settings: Settings, empty_database: Path) -> Iterator[Site]:
-    settings.data.mkdir(parents=True)
-    shutil.copy(empty_database, settings.data / "kb.sqlite3")
-    db = Database(settings.database)
-    made = Site(make_kb(settings, db))
-    made.kb.collections.create(SYSTEM, "handbook", "Employee handbook", everyone=True)
-    yield made
-    made.server.shutdown()
-    made.server.server_close()
-    made.thread.join()
-    db.close()
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    with playwright.sync_playwright() as p:
-        browser = p.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
-        yield browser
-        browser.close()
 
 
 @pytest.mark.parametrize(("width", "height"), [(1280, 800), (390, 844)], ids=["desk", "phone"])
@@ -111,10 +52,14 @@ def test_first_five_minutes(site: Site, chromium: Any, tmp_path: Path, width: in
     page.click("main button")
     page.wait_for_url(f"{site.url}/")
 
+    assert page.is_visible("#empty >> text=Nothing to ask about yet") and page.is_visible(
+        "#empty >> text=Add documents"
+    )
+
     # upload: one that is read, one that cannot be
     if width < 700:
         page.click("#menu")
-    page.locator("a[href='/documents']:visible").click()
+    page.locator("nav a[href='/documents']:visible").click()
     files = []
     for name, text in (
         ("leave.txt", "Everybody has 27 days of leave <b>each</b> year."),
@@ -135,7 +80,7 @@ def test_first_five_minutes(site: Site, chromium: Any, tmp_path: Path, width: in
     page.goto(site.url)
     page.fill("#question", "How many days of leave?")
     page.keyboard.press("Enter")
-    page.wait_for_selector("article.answer:not([aria-busy]) .tag:has-text('Quoted from documents')")
+    page.wait_for_selector("article.answer:not([aria-busy]) .tag:has-text('Word for word')")
     assert "27 days of leave <b>each</b> year" in page.inner_text("article.answer .prose")
     assert re.search(r"/c/cnv_", page.url)
     page.click("article.answer .prose a.cite")
@@ -206,19 +151,12 @@ FOLDER = """() => {
   } };
   const event = new Event("drop", { bubbles: true, cancelable: true });
   event.dataTransfer = { items: [{ webkitGetAsEntry: () => folder }] };
-  document.getElementById("drop").dispatchEvent(event);
+  document.querySelector("h1").dispatchEvent(event); // the whole page takes files
 }"""
 
 
-def test_nothing_is_lost_without_a_word(site: Site, chromium: Any, tmp_path: Path) -> None:
+def test_nothing_is_lost_without_a_word(site: Site, page: Any, tmp_path: Path) -> None:
     """A question that is too long, a folder with two files of one name, a file that replaces another, an import."""
-    admin = site.kb.users.create("ada@example.com", "Ada", "admin", PASSWORD)
-    context = chromium.new_context()
-    token = site.kb.sessions.start(site.kb.users.principal(admin.id), 1)
-    context.add_cookies([{"name": "kb_session", "value": token, "url": site.url}])
-    page = context.new_page()
-    page.set_default_timeout(60_000)
-
     page.goto(site.url)
     page.wait_for_load_state("load")
     page.fill("#question", "x" * 8001)
@@ -268,4 +206,3 @@ def test_nothing_is_lost_without_a_word(site: Site, chromium: Any, tmp_path: Pat
     page.wait_for_selector("#list summary:has-text('Chromodynamics')")
     page.goto(f"{site.url}/admin/unanswered")
     page.wait_for_selector("#unanswered:has-text('Every question so far found an answer')")
-    context.close()

@@ -25,6 +25,8 @@ def install(app: Flask, kb: Kb) -> None:
     def chat(conversation: str = "") -> Response:
         me = doors.principal()
         entries, _ = kb.faqs.list(me, limit=LOOKED_AT)
+        questions = [entry.question for entry in entries]
+        documents, _ = kb.documents.list(me, limit=1)
         chinese = (request.accept_languages.best or "en").lower().startswith("zh")
         return make_response(
             render_template(
@@ -32,7 +34,8 @@ def install(app: Flask, kb: Kb) -> None:
                 conversation=conversation,
                 collections=kb.collections.list(me),
                 longest=MAX_QUESTION,
-                suggestions=suggest([entry.question for entry in entries], chinese),
+                any_document=bool(documents or questions),
+                suggestions=[(q, "zh" if _CJK.search(q) else "") for q in suggest(questions, chinese)],
             )
         )
 

@@ -40,6 +40,29 @@ class Piece:
     heading: bool
 
 
+@dataclass(frozen=True)
+class Hits:
+    """Where words stand in a text. nth: the one that is shown, from 1; 0: they stand nowhere."""
+
+    words: str = ""
+    nth: int = 0
+    count: int = 0
+    start: int = 0
+    end: int = 0
+
+
+def find(text: str, words: str, nth: int) -> Hits:
+    """The `nth` place of `words` in `text`, upper and lower case and kinds of white space aside."""
+    parts = words.split()
+    if not parts:
+        return Hits()
+    found = [m.span() for m in re.finditer(r"\s+".join(map(re.escape, parts)), text, re.IGNORECASE)]
+    if not found:
+        return Hits(words)
+    nth = min(max(1, nth), len(found))
+    return Hits(words, nth, len(found), *found[nth - 1])
+
+
 def install(app: Flask, kb: Kb) -> None:
     """Add /documents and /documents/<id>."""
 
@@ -65,6 +88,9 @@ def install(app: Flask, kb: Kb) -> None:
             text, start, end = _text(kb, me, id, None), None, None
             if revision is not None:
                 notice = f"Revision {revision} is no longer kept; this is the newest text."
+        hits = find(text.text, request.args.get("find", "")[:200], _number("nth") or 1) if text else Hits()
+        if hits.count:
+            start, end = hits.start, hits.end
         begin = _number("from")
         if begin is None:
             begin = max(0, (start or 0) - WINDOW // 4)
@@ -73,7 +99,9 @@ def install(app: Flask, kb: Kb) -> None:
             render_template(
                 "document.html",
                 document=document,
+                collection=_title(kb, me, document.collection),
                 text=text,
+                hits=hits,
                 pieces=pieces,
                 notice=notice,
                 begin=begin,
@@ -89,6 +117,10 @@ def install(app: Flask, kb: Kb) -> None:
     )
     for rule, name in (("/documents/<id>", "document"), ("/documents/<id>/view", "document.view")):
         doors.route(app, rule, Policy("page", "documents:read"), show, methods=("GET",), name=name)
+
+
+def _title(kb: Kb, me: Principal, name: str) -> str:
+    return next((found.title for found in kb.collections.list(me) if found.name == name), name)
 
 
 def _number(name: str) -> int | None:

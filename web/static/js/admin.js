@@ -1,13 +1,15 @@
 // The administration pages; each part runs on the page that has its elements.
 import { REASONS } from "/static/js/reasons.js";
-import { call, day, el, icon, toast, withQuery } from "/static/js/ui.js";
+import { call, copy, day, el, icon, langOf, toast, withQuery } from "/static/js/ui.js";
 
 const $ = (id) => document.getElementById(id);
 const attempt = async (act) => { try { return await act(); } catch (error) { toast(error.message); return null; } };
 
 function secret(text, value) {
-  $("secret").replaceChildren(el("p", {}, text), el("code", {}, value), el("p", { className: "hint" }, "It is shown only now. Copy it before you leave this page."));
+  const take = el("button", { type: "button", onclick: async () => { try { await copy(value); toast("Copied."); } catch (error) { toast(error.message); } } }, icon("copy"), "Copy");
+  $("secret").replaceChildren(el("p", {}, text), el("p", { className: "actions" }, el("code", {}, value), take), el("p", { className: "hint" }, "It is shown only now. Copy it before you leave this page."));
   $("secret").hidden = false;
+  $("secret").scrollIntoView({ block: "nearest" });
 }
 
 // status
@@ -43,11 +45,11 @@ async function users() {
   $("users").tBodies[0].replaceChildren(...found.data.map((user) => {
     const change = (body, done) => attempt(async () => { const answer = await call("PATCH", `/users/${user.id}`, body); done?.(answer); }).then(users); // also when refused: the row shows what is
     const role = el("select", { "aria-label": `Role of ${user.name}`, onchange: (event) => change({ role: event.target.value }) },
-      ["reader", "editor", "curator", "admin"].map((name) => el("option", { value: name, selected: name === user.role }, name)));
+      ["Reader", "Editor", "Curator", "Admin"].map((name) => el("option", { value: name.toLowerCase(), selected: name.toLowerCase() === user.role }, name)));
     return el("tr", {}, el("td", {}, user.name, " ", user.disabled && el("span", { className: "tag bad" }, "closed")), el("td", {}, user.email), el("td", {}, role), el("td", { "data-label": "Since" }, day(user.created_at)),
       el("td", {}, el("span", { className: "actions" },
         el("button", { type: "button", onclick: () => confirm(`Give ${user.name} a new password? The present one ends.`) && change({ password: true }, (a) => secret(`New password of ${user.email}:`, a.password)) }, "New password"),
-        el("button", { type: "button", className: "danger", onclick: () => change({ disabled: !user.disabled }) }, user.disabled ? "Reopen account" : "Close account"))));
+        el("button", { type: "button", className: "danger", onclick: () => (user.disabled || confirm(`Close the account of ${user.name}? They are signed out at once, and cannot sign in until it is opened again.`)) && change({ disabled: !user.disabled }) }, user.disabled ? "Reopen account" : "Close account"))));
   }));
 }
 
@@ -68,8 +70,8 @@ async function keys() {
 // unanswered questions, and feedback
 
 let next = null;
-const asked = (question) => el("td", {}, el("span", { className: "clip", title: question }, question));
-const when = (iso) => el("td", { className: "when" }, day(iso));
+const asked = (question) => el("td", {}, el("span", { className: "clip", title: question, lang: langOf(question) }, question));
+const when = (iso) => el("td", { className: "when", "data-label": "Last asked" }, day(iso));
 const answerIt = (question) => el("td", {}, el("a", { className: "button", href: `/faq?question=${encodeURIComponent(question)}` }, icon("plus"), "FAQ entry"));
 
 async function page(id, rowOf, nothing, more) {

@@ -1,21 +1,26 @@
 // One answer on the page: while it is made, when it is done, and what a reader can do with it.
-import { openEvidence } from "/static/js/evidence.js";
+import { openEvidence, whereOf } from "/static/js/evidence.js";
+import { markdown } from "/static/js/markdown.js";
 import { REASONS } from "/static/js/reasons.js";
-import { call, el, icon, toast } from "/static/js/ui.js";
+import { call, copy, el, icon, langOf, speak, toast } from "/static/js/ui.js";
 
 const TIERS = {
   faq: ["star", "From the FAQ", "good", "A curated answer, given as it was written."],
   generated: ["pen", "Written by the model", "accent", "Written by a language model from the passages below. Check what matters."],
-  extractive: ["quote", "Quoted from documents", "", "Sentences taken word for word from the documents."],
+  extractive: ["quote", "Word for word", "", "Sentences taken word for word from the documents."],
   none: ["search", "No answer found", "warn", "The documents you may read hold no answer to this."],
 };
 const COURTESY = ["chat", "Not a question", "", "A greeting or thanks: nothing was searched."];
 const WITHHELD = ["warn", "Not shown any more", "warn", "A document it was made from was removed, or is not yours to read now."];
 
 export class AnswerView {
-  constructor() {
+  /** again: asks the same question anew. */
+  constructor(question, again) {
+    this.question = question;
+    this.again = again;
     this.label = el("div", { className: "label" });
-    this.body = el("div", { className: "prose plain" });
+    this.body = el("div", { className: "prose" });
+    this.text = ""; // what has been written so far
     this.node = el("article", { className: "answer", "aria-busy": "true", "aria-label": "Answer" }, this.label, this.body);
     this.working("Looking through the documents…");
   }
@@ -25,26 +30,37 @@ export class AnswerView {
   }
 
   on(kind, data) {
-    if (kind === "status") this.working(data.position ? `${data.message} (place ${data.position})` : data.message);
+    if (kind === "status") this.working(data.message);
     if (kind === "sources") {
       const n = data.passages.length;
       this.working(n ? `Reading ${n} passage${n === 1 ? "" : "s"}…` : "Looking further…");
     }
-    if (kind === "token") this.body.append(data.text);
+    if (kind === "token") {
+      this.text += data.text;
+      this.body.replaceChildren(...markdown(this.text));
+    }
   }
 
   /** The reader stopped it: what was written stays. */
   stopped() {
-    this.node.removeAttribute("aria-busy");
-    this.label.replaceChildren(el("span", { className: "tag" }, icon("stop"), "Stopped"));
-    if (!this.body.textContent) this.body.append("Nothing was written yet.");
+    this.ended(el("span", { className: "tag" }, icon("stop"), "Stopped"));
+    if (!this.text) this.body.append("Nothing was written yet.");
   }
 
-  failed(message, again) {
-    this.node.removeAttribute("aria-busy");
-    this.label.replaceChildren(el("span", { className: "tag bad" }, icon("warn"), "Could not answer"));
+  failed(message) {
+    this.ended(el("span", { className: "tag bad" }, icon("warn"), "Could not answer"));
     this.body.replaceChildren(message);
-    this.node.append(el("div", { className: "tools-row" }, el("button", { type: "button", onclick: again }, icon("retry"), "Ask again")));
+  }
+
+  ended(tag) {
+    this.node.removeAttribute("aria-busy");
+    this.label.replaceChildren(tag);
+    this.offer("Ask again", () => { this.node.remove(); this.again(true); });
+  }
+
+  /** A button under the answer that says what to do next. */
+  offer(text, act) {
+    this.node.append(el("div", { className: "tools-row" }, el("button", { type: "button", onclick: act }, icon("retry"), text)));
   }
 
   /** The finished answer. `html` was made and cleaned by the server. */
@@ -57,10 +73,10 @@ export class AnswerView {
     this.label.replaceChildren(el("span", { className: `tag ${tone}`, title }, icon(name), text));
     if (answer.support === "partial") this.label.append(el("span", { className: "tag warn" }, "Partly supported"));
     if (answer.support === "none" && answer.answerable) this.label.append(el("span", { className: "tag bad" }, "Not supported by the sources"));
-    this.body.className = "prose";
     this.body.innerHTML = answer.html;
-    const usual = answer.tier === "extractive"; // that it quotes is no warning
-    if (answer.notice) this.body.before(el("p", { className: usual ? "hint" : "note" }, usual ? null : icon("warn"), answer.notice));
+    speak(this.body, answer.text);
+    for (const code of this.body.querySelectorAll("pre, table")) code.tabIndex = 0; // those that scroll must be reached by keys
+    if (answer.notice) this.note(answer.notice, answer.tier === "extractive");
     this.body.addEventListener("click", (event) => {
       const link = event.target.closest("a.cite");
       if (!link || event.metaKey || event.ctrlKey) return;
@@ -68,6 +84,13 @@ export class AnswerView {
       this.open(Number(link.dataset.n), link);
     });
     this.node.append(...this.sources(), this.tools());
+  }
+
+  /** What the reader should know; that it quotes is no warning and stands beside the label. */
+  note(text, usual) {
+    const lang = langOf(text);
+    if (usual) this.label.append(el("span", { className: "hint", lang }, text));
+    else this.body.before(el("p", { className: "note", lang }, icon("warn"), el("span", {}, text)));
   }
 
   open(n, from) {
@@ -80,33 +103,44 @@ export class AnswerView {
     return same.find((p) => p.text.includes(citation.quote)) || same.find((p) => p.n === citation.n) || same[0];
   }
 
+  /** Each cited place once. */
+  cited() {
+    const { citations } = this.answer;
+    return citations.filter((c, at) => citations.findIndex((other) => other.n === c.n) === at);
+  }
+
   sources() {
     if (this.withheld) return [];
     const { citations, passages, answerable } = this.answer;
     const closest = !answerable && !citations.length;
-    const once = citations.filter((c, at) => citations.findIndex((other) => other.n === c.n) === at);
-    const shown = closest ? passages.slice(0, 4) : once;
+    const shown = closest ? passages.slice(0, 4) : this.cited();
     if (!shown.length) return [];
     const rows = shown.map((source) => {
-      const where = [source.page && `Page ${source.page}`, source.heading].filter(Boolean).join(" · ");
+      const where = whereOf(source);
       const open = (event) =>
         openEvidence(source, closest ? source : this.passageOf(source), event.currentTarget);
-      return el("button", { type: "button", className: "source", onclick: open },
+      return el("li", {}, el("button", { type: "button", className: "source", onclick: open, title: [source.title, where].filter(Boolean).join(" · ") },
         el("span", { className: "n" }, String(source.n)),
-        el("span", { className: "text" }, el("b", {}, source.title), where && el("span", { className: "where" }, where)));
+        el("span", { className: "text" }, el("b", { lang: langOf(source.title) }, source.title), where && el("span", { className: "where" }, where))));
     });
-    return [el("div", { className: "sources" }, el("h3", {}, closest ? "The closest passages" : "Sources"), rows)];
+    return [el("div", { className: "sources" }, el("h3", {}, closest ? "The closest passages" : "Sources"), el("ul", {}, rows))];
+  }
+
+  /** The answer as text that can be sent to somebody: with the addresses of its sources. */
+  asText() {
+    const lines = this.withheld ? [] : this.cited().map((c) => `[${c.n}] ${[c.title, whereOf(c)].filter(Boolean).join(", ")}\n    ${new URL(c.url, location.href)}`);
+    return [this.answer.text, ...(lines.length ? ["", "Sources:", ...lines] : [])].join("\n");
   }
 
   tools() {
     const button = (name, label, act) => el("button", { type: "button", className: "icon-button", title: label, "aria-label": label, onclick: act }, icon(name));
-    const copy = button("copy", "Copy the answer", async () => {
-      await navigator.clipboard.writeText(this.answer.text);
-      toast("Copied.");
+    const take = button("copy", "Copy answer and sources", async () => {
+      try { await copy(this.asText()); toast("Copied, with the sources."); } catch (error) { toast(error.message); }
     });
+    const again = this.answer.tier !== "faq" && button("retry", "Ask again", () => this.again());
     const up = button("up", "This helped", () => this.rate("up", up, down));
     const down = button("down", "This did not help", () => this.rate("down", down, up));
-    return el("div", { className: "tools-row" }, navigator.clipboard && copy, up, down);
+    return el("div", { className: "tools-row" }, take, again, up, down);
   }
 
   async rate(rating, chosen, other, reason, comment) {
@@ -119,10 +153,12 @@ export class AnswerView {
     chosen.setAttribute("aria-pressed", "true");
     other.setAttribute("aria-pressed", "false");
     this.node.querySelector(".reasons")?.remove();
-    if (reason || rating === "up") { toast("Thank you."); return; }
-    const choices = Object.entries(REASONS).map(([key, text]) =>
-      el("button", { type: "button", onclick: () => this.rate(rating, chosen, other, key) }, text));
-    const row = el("div", { className: "reasons", role: "group", "aria-label": "What was wrong?" }, el("span", { className: "hint" }, "What was wrong?"), choices);
+    if (reason || comment || rating === "up") { toast("Thank you."); return; }
+    const words = el("input", { type: "text", maxLength: 1000, placeholder: "In your own words (optional)", "aria-label": "In your own words (optional)" });
+    const send = (key) => this.rate(rating, chosen, other, key, words.value.trim() || undefined);
+    const choices = Object.entries(REASONS).map(([key, text]) => el("button", { type: "button", onclick: () => send(key) }, text));
+    words.addEventListener("keydown", (event) => { if (event.key === "Enter" && !event.isComposing) send(); });
+    const row = el("div", { className: "reasons", role: "group", "aria-label": "What was wrong?" }, el("span", { className: "hint" }, "What was wrong?"), choices, words);
     this.node.append(row);
     row.querySelector("button").focus();
   }

@@ -1,30 +1,34 @@
-// The chat page: asking, the stream of the answer, and earlier conversations.
+// The chat page: asking, the stream of the answer, and what the keyboard does.
 import { AnswerView } from "/static/js/answer.js";
+import { showConversations } from "/static/js/conversations.js";
 import { closeEvidence } from "/static/js/evidence.js";
 import { readEvents } from "/static/js/sse.js";
-import { call, el, icon, problemOf, toast } from "/static/js/ui.js";
+import { call, el, langOf, problemOf, remember, toast } from "/static/js/ui.js";
 
 const $ = (id) => document.getElementById(id);
-const [log, scroller, empty, form, box, send, stop] = ["log", "scroller", "empty", "composer", "question", "send", "stop"].map($);
+const [log, scroller, empty, form, box, send, stop, latest, save] = ["log", "scroller", "empty", "composer", "question", "send", "stop", "latest", "save"].map($);
 let conversation = log.dataset.conversation;
 let running = null;
+let views = []; // the answers on the page, in order
 
 const say = (text) => { $("announce").textContent = text; };
+const below = () => scroller.scrollHeight - scroller.scrollTop - scroller.clientHeight;
+const toEnd = () => { scroller.scrollTop = scroller.scrollHeight; };
 
 /** Keep the end in sight, unless the reader scrolled up to read. */
 function follow(act) {
-  const near = scroller.scrollHeight - scroller.scrollTop - scroller.clientHeight < 120;
+  const near = below() < 120;
   act();
-  if (near) scroller.scrollTop = scroller.scrollHeight;
+  if (near) toEnd();
 }
 
-function add(node) {
+function add(...nodes) {
   empty.hidden = true;
-  log.append(node);
-  scroller.scrollTop = scroller.scrollHeight;
+  log.append(...nodes);
+  toEnd();
 }
 
-const asked = (text) => el("div", { className: "asked" }, el("p", {}, text));
+const asked = (text) => el("div", { className: "asked" }, el("h2", { lang: langOf(text) }, text)); // a heading: people jump from question to question
 
 function busy(on) {
   send.hidden = on;
@@ -39,12 +43,13 @@ async function ask(question) {
 }
 
 async function answer(question) {
-  const view = new AnswerView();
+  const view = new AnswerView(question, (instead) => { if (!running) (instead ? answer : ask)(question); });
   add(view.node);
   running = new AbortController();
   busy(true);
   say("Looking for an answer.");
   let ended = false;
+  const fail = (message) => { ended = true; view.failed(message); say(message); };
   try {
     const body = { question, conversation_id: conversation || null };
     const collection = $("collection")?.value;
@@ -57,71 +62,65 @@ async function answer(question) {
     });
     if (!response.ok) throw await problemOf(response);
     await readEvents(response, (kind, data) => {
-      if (kind === "done") { ended = true; follow(() => view.done(data)); finished(data); }
-      else if (kind === "error") { ended = true; follow(() => failed(view, data.detail, question)); }
+      if (kind === "done") { ended = true; follow(() => finished(view, data, collection)); }
+      else if (kind === "error") follow(() => fail(data.detail));
       else follow(() => view.on(kind, data));
     });
-    if (!ended) failed(view, "The connection broke before the answer was complete.", question);
+    if (!ended) fail("The connection broke before the answer was complete.");
   } catch (error) {
     if (error.name === "AbortError") { view.stopped(); say("Stopped."); }
-    else if (!ended) failed(view, error.status === undefined ? "The server cannot be reached. Check the network and try again." : error.message, question);
+    else if (!ended) fail(error.status === undefined ? "The server cannot be reached. Check the network and try again." : error.message);
   } finally {
     running = null;
     busy(false);
   }
 }
 
-function failed(view, message, question) {
-  view.failed(message, () => { if (!running) { view.node.remove(); answer(question); } });
-  say(message);
-}
-
-function finished(answer) {
-  say(answer.answerable ? `Answer: ${answer.text.slice(0, 300)}` : "No answer was found.");
+function finished(view, answer, collection) {
+  view.done(answer);
+  views.push(view);
+  save.hidden = false;
+  say(answer.answerable ? `Answer: ${answer.text.slice(0, 300)}${answer.text.length > 300 ? "…" : ""}` : "No answer was found.");
+  if (!answer.answerable && collection) view.offer("Ask in all collections", () => { choose(""); ask(view.question); });
   if (answer.conversation_id !== conversation) {
     conversation = answer.conversation_id;
     history.pushState({ conversation }, "", `/c/${encodeURIComponent(conversation)}`);
   }
-  listConversations();
+  list();
 }
 
-async function listConversations() {
-  try {
-    const { data } = await call("GET", "/conversations?limit=50");
-    $("conversations").replaceChildren(...data.map((row) => el("li", {}, el("a", {
-      href: `/c/${encodeURIComponent(row.id)}`, title: row.title, "aria-current": row.id === conversation ? "page" : null,
-    }, row.title), el("button", { type: "button", className: "icon-button", "aria-label": `Delete: ${row.title}`, onclick: () => remove(row) }, icon("trash")))));
-    if (!data.length) $("conversations").append(el("li", { className: "hint" }, "Your questions will be listed here."));
-  } catch (error) {
-    toast(error.message);
-  }
+function choose(collection) {
+  $("collection").value = collection;
+  $("collection").dispatchEvent(new Event("change"));
 }
 
-async function remove(row) {
-  if (!confirm(`Delete “${row.title}” with its answers? This cannot be undone.`)) return;
-  try {
-    await call("DELETE", `/conversations/${encodeURIComponent(row.id)}`);
-  } catch (error) {
-    if (error.status !== 404) { toast(error.message); return; } // 404: deleted in another window
-  }
-  if (row.id === conversation) location.assign("/");
-  else listConversations();
-}
+const list = () => showConversations(conversation, () => location.assign("/"));
 
 async function load(id) {
   try {
     const { data } = await call("GET", `/conversations/${encodeURIComponent(id)}`);
     for (const found of data) {
-      const view = new AnswerView();
+      const view = new AnswerView(found.question, () => ask(found.question));
       log.append(asked(found.question), view.node);
       view.done(found);
+      views.push(view);
     }
-    scroller.scrollTop = scroller.scrollHeight;
+    save.hidden = !views.length;
+    toEnd();
   } catch (error) {
     conversation = "";
     empty.hidden = false;
     toast(error.status === 404 ? "This conversation does not exist, or is not yours." : error.message);
   }
+}
+
+/** The conversation as a Markdown file. */
+function download() {
+  const text = views.map((view) => `## ${view.question}\n\n${view.asText()}\n`).join("\n");
+  const address = URL.createObjectURL(new Blob([text], { type: "text/markdown" }));
+  const name = views[0].question.replace(/[^\p{L}\p{N}]+/gu, "-").replace(/^-|-$/g, "").slice(0, 60) || "conversation";
+  el("a", { href: address, download: `${name}.md` }).click();
+  setTimeout(() => URL.revokeObjectURL(address), 60000);
 }
 
 /** Why the question is too long to be sent, or nothing; a maxlength would cut what is pasted without a word. */
@@ -132,24 +131,40 @@ function tooLong() {
 
 const fit = () => { box.style.height = "auto"; box.style.height = `${box.scrollHeight}px`; };
 
+function write(text) {
+  box.value = text;
+  box.dispatchEvent(new Event("input"));
+  box.focus();
+}
+
 form.addEventListener("submit", (event) => {
   event.preventDefault();
   const question = box.value.trim();
   if (!question || running) return;
-  box.value = "";
-  fit();
+  write("");
   ask(question);
 });
 box.addEventListener("input", () => { fit(); box.setCustomValidity(tooLong()); });
 box.addEventListener("keydown", (event) => {
   // isComposing: Enter that only confirms a Chinese or Japanese character
   if (event.key === "Enter" && !event.shiftKey && !event.isComposing) { event.preventDefault(); form.requestSubmit(); }
+  const last = [...log.querySelectorAll(".asked h2")].at(-1);
+  if (event.key === "ArrowUp" && !box.value && last) { event.preventDefault(); write(last.textContent); } // to ask it again, differently
+});
+document.addEventListener("keydown", (event) => {
+  const writing = event.target.closest("input, textarea, select");
+  if (event.key === "/" && !writing && !event.ctrlKey && !event.metaKey && !event.altKey) { event.preventDefault(); box.focus(); }
+  if (event.key === "Escape" && running && !event.defaultPrevented) stop.click();
 });
 stop.addEventListener("click", () => { running?.abort(); box.focus(); });
+save.addEventListener("click", download);
+latest.addEventListener("click", () => { toEnd(); box.focus(); });
+scroller.addEventListener("scroll", () => { latest.hidden = below() < 300; }, { passive: true });
 for (const button of document.querySelectorAll(".suggestion")) {
   button.addEventListener("click", () => { ask(button.textContent); box.focus(); });
 }
 addEventListener("popstate", () => location.reload());
 
+if ($("collection")) remember($("collection"), "kb.collection");
 if (conversation) load(conversation);
-listConversations();
+list();

@@ -1,5 +1,5 @@
 // The side panel: the passage behind a citation, marked in the text around it.
-import { call, el } from "/static/js/ui.js";
+import { call, el, speak } from "/static/js/ui.js";
 
 const grid = document.getElementById("grid");
 const panel = document.getElementById("evidence");
@@ -32,6 +32,14 @@ function marked(stored, said) {
   return [passage.slice(0, found.index), el("mark", {}, found[0]), passage.slice(after)];
 }
 
+/** Where in its document a source stands; what its title says already is left out. */
+export function whereOf(source) {
+  if (source.document_id.startsWith("faq_")) return "FAQ entry";
+  const heading = (source.heading || "").split(" › ");
+  if (heading[0] === source.title) heading.shift();
+  return [source.page && `Page ${source.page}`, heading.join(" › ")].filter(Boolean).join(" · ");
+}
+
 /** Show a citation (or a passage, which has no quote). `from` gets the focus back on closing. */
 export async function openEvidence(source, passage, from) {
   document.querySelectorAll("[aria-current=true]").forEach((node) => node.removeAttribute("aria-current"));
@@ -42,7 +50,9 @@ export async function openEvidence(source, passage, from) {
   const place = { revision: source.revision, start: passage?.start, end: passage?.end };
   const query = new URLSearchParams(Object.entries(place).filter(([, value]) => value !== undefined && value !== null));
   document.getElementById("evidence-title").textContent = source.title;
-  document.getElementById("evidence-where").textContent = [source.page && `Page ${source.page}`, source.heading].filter(Boolean).join(" · ");
+  document.getElementById("evidence-where").textContent = whereOf(source);
+  speak(text, passage?.text || source.quote || "");
+  speak(document.getElementById("evidence-title"), source.title);
   const isDocument = !source.document_id.startsWith("faq_"); // FAQ answers cite their entry
   const open = document.getElementById("evidence-open");
   open.href = isDocument ? `/documents/${id}?${query}#passage` : source.url;
@@ -79,4 +89,6 @@ export function closeEvidence() {
 }
 
 document.getElementById("evidence-close").addEventListener("click", closeEvidence);
-document.addEventListener("keydown", (event) => { if (event.key === "Escape") closeEvidence(); });
+document.addEventListener("keydown", (event) => {
+  if (event.key === "Escape" && !panel.hidden) { event.preventDefault(); closeEvidence(); } // one Escape, one thing closed
+});

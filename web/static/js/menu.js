@@ -15,7 +15,7 @@ if (button && drawer) {
   button.addEventListener("click", () => show(!isOpen()));
   drawer.addEventListener("click", (event) => { if (event.target.closest("a")) show(false); });
   document.addEventListener("keydown", (event) => {
-    if (event.key === "Escape" && isOpen()) { show(false); button.focus(); }
+    if (event.key === "Escape" && isOpen()) { event.preventDefault(); show(false); button.focus(); }
   });
   document.addEventListener("click", (event) => {
     if (isOpen() && !drawer.contains(event.target) && !button.contains(event.target)) show(false);

@@ -75,7 +75,50 @@ export function withQuery(path, parameters) {
   return query.size ? `${path}?${query}` : path;
 }
 
-export const day = (iso) => new Date(iso).toLocaleDateString(undefined, { day: "numeric", month: "short", year: "numeric" });
+/** A date as the pages write it everywhere: 22 Nov 2026, in the reader's time zone. */
+export const day = (iso) => new Date(iso).toLocaleDateString("en-GB", { day: "numeric", month: "short", year: "numeric" });
+
+/** `1 page`, `2 pages`. */
+export const count = (n, one, many = `${one}s`) => `${n} ${n === 1 ? one : many}`;
+
+const SCRIPTS = [["ja", /[\u3040-\u30ff]/], ["ko", /[\uac00-\ud7af]/], ["zh", /[\u3400-\u9fff]/]];
+
+/** The language of a text in an East Asian script, so that it is read aloud and set as such; null: that of the page. */
+export function langOf(text) {
+  const signs = text.match(/[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]/g) || [];
+  return signs.length * 4 >= text.length && signs.length ? SCRIPTS.find(([, script]) => script.test(text))[0] : null;
+}
+
+/** Mark `node`, which holds `text`, with the text's language. */
+export function speak(node, text) {
+  const lang = langOf(text);
+  if (lang) node.lang = lang;
+  else node.removeAttribute("lang");
+}
+
+/** Put text on the clipboard; over plain http, where browsers keep the new way shut, by the old one. */
+export async function copy(text) {
+  try {
+    if (navigator.clipboard) { await navigator.clipboard.writeText(text); return; }
+  } catch { /* not allowed: the old way */ }
+  const back = document.activeElement;
+  const box = el("textarea", { className: "hidden", value: text, readOnly: true, "aria-hidden": "true" });
+  document.body.append(box);
+  box.select();
+  const done = document.execCommand("copy");
+  box.remove();
+  back?.focus();
+  if (!done) throw new Error("The browser did not allow copying. Mark the text and copy it by hand.");
+}
+
+/** Keep what is chosen in this list for the next visit, in this browser. */
+export function remember(select, key) {
+  try {
+    const kept = localStorage.getItem(key);
+    if ([...select.options].some((option) => option.value === kept)) select.value = kept;
+    select.addEventListener("change", () => localStorage.setItem(key, select.value));
+  } catch { /* storage is switched off: nothing is kept */ }
+}
 
 export function size(bytes) {
   const units = ["B", "KB", "MB", "GB"];

@@ -1,0 +1,150 @@
+"""What makes the pages quick to use: keys, copying, saving, asking again, finding, sending again."""
+
+from __future__ import annotations
+
+import io
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kb.store import SYSTEM
+from kb.types import Event
+from tests.e2e.conftest import Site
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+DONE = "article.answer:not([aria-busy])"
+
+
+def open_chat(site: Site, page: Any, *texts: str) -> None:
+    """The chat page, over documents with these texts."""
+    for n, text in enumerate(texts):
+        site.kb.documents.add(SYSTEM, "handbook", io.BytesIO(text.encode()), f"doc{n}.txt")
+        site.work()
+    page.goto("/")
+    page.wait_for_load_state("load")
+
+
+def ask(page: Any, question: str) -> None:
+    answers = page.locator(DONE).count()
+    page.fill("#question", question)
+    page.keyboard.press("Enter")
+    page.locator(DONE).nth(answers).wait_for()
+
+
+def test_a_conversation_can_be_copied_saved_and_asked_again(site: Site, page: Any) -> None:
+    open_chat(site, page, "Everybody has 27 days of leave.", "年假 二十七天。")
+    page.click("h2 >> text=What would you like to know?")
+    page.keyboard.press("/")
+    assert page.evaluate("document.activeElement.id") == "question" and page.input_value("#question") == ""
+    ask(page, "How many days of leave?")
+
+    page.click("button[aria-label='Copy answer and sources']")
+    page.wait_for_selector("#toasts:has-text('Copied')")
+    copied = page.evaluate("navigator.clipboard.readText()")
+    assert copied.startswith(
+        "Everybody has 27 days of leave. [1]\n\nSources:\n[1] doc0.txt, Page 1\n    " + site.url
+    )
+
+    page.click("#question")
+    page.keyboard.press("ArrowUp")
+    assert page.input_value("#question") == "How many days of leave?"
+    page.fill("#question", "")
+    page.click(f"{DONE} button[aria-label='Ask again']")
+    page.locator(DONE).nth(1).wait_for()
+    assert page.locator(".asked").count() == 2
+
+    ask(page, "年假 有几天？")
+    assert page.locator(".asked h2").last.get_attribute("lang") == "zh"
+    assert page.locator(f"{DONE} .prose").last.get_attribute("lang") == "zh"
+    with page.expect_download() as kept:
+        page.click("#save")
+    assert kept.value.suggested_filename == "How-many-days-of-leave.md"
+    text = Path(kept.value.path()).read_text(encoding="utf-8")
+    assert (
+        text.count("## How many days of leave?\n\nEverybody has 27 days") == 2 and "## 年假 有几天？" in text
+    )
+
+
+def test_a_chosen_collection_is_remembered_and_never_hides_an_answer(site: Site, page: Any) -> None:
+    site.kb.collections.create(SYSTEM, "other", "Other", everyone=True)
+    open_chat(site, page, "Everybody has 27 days of leave.")
+    page.select_option("#collection", "other")
+    page.reload()
+    page.wait_for_selector("#conversations p")  # written by the page's script
+    assert page.input_value("#collection") == "other"
+    ask(page, "leave")
+    page.click("button:has-text('Ask in all collections')")
+    page.wait_for_selector(f"{DONE} .prose:has-text('27 days')")
+    assert page.input_value("#collection") == ""
+
+
+def test_an_answer_is_set_as_markdown_while_it_is_written(site: Site, page: Any) -> None:
+    hold = threading.Event()
+
+    def script(cancel: threading.Event) -> Iterator[Event]:
+        for part in (
+            "## Lea",
+            "ve\n\n**27 da",
+            "ys** [1] <img src=x onerror=alert(1)>\n\n| who | days |\n|---|--",
+            "-|\n| all | 27 |\n\n- one\n- tw",
+        ):
+            yield Event("token", {"text": part})
+        hold.wait(60)
+
+    site.kb.asker.script = script  # type: ignore[attr-defined]
+    open_chat(site, page)
+    page.fill("#question", "leave")
+    page.keyboard.press("Enter")
+    page.wait_for_selector(".answer li:text-is('tw')")
+    prose = page.locator(".answer .prose")
+    assert prose.locator("h3").inner_text() == "Leave" and prose.locator("strong").inner_text() == "27 days"
+    assert prose.locator("tbody tr").count() == 1 and prose.locator("td").all_inner_texts() == ["all", "27"]
+    assert prose.locator("img").count() == 0 and "<img src=x" in prose.inner_text()
+    page.keyboard.press("Escape")
+    page.wait_for_selector(".answer .tag:has-text('Stopped')")
+    assert prose.locator("strong").count() == 1 and page.is_visible("button:has-text('Ask again')")
+    hold.set()
+
+
+def test_who_says_what_was_wrong_may_use_own_words(site: Site, page: Any) -> None:
+    open_chat(site, page, "Everybody has 27 days of leave.")
+    ask(page, "leave")
+    page.click("button[aria-label='This did not help']")
+    page.fill(".reasons input", "It is 30 since May.")
+    page.click("text=It is out of date")
+    page.wait_for_selector("#toasts:has-text('Thank you.')")
+    (found,), _ = site.kb.conversations.feedbacks(SYSTEM)
+    assert (found.reason, found.comment) == ("outdated", "It is 30 since May.")
+
+
+def test_a_file_that_was_not_sent_can_be_sent_again(site: Site, page: Any) -> None:
+    page.goto("/documents")
+    page.wait_for_selector("#nothing:has-text('No documents yet')")
+    page.route("**/app/documents", lambda route: route.abort())
+    page.set_input_files("#files", [{"name": "a.txt", "mimeType": "text/plain", "buffer": b"one"}])
+    page.wait_for_selector("#uploads-sum:text-is('0 sent, 1 not sent')")
+    page.unroute("**/app/documents")
+    page.click("button[aria-label='Send again: a.txt']")
+    page.wait_for_selector("#uploads-sum:text-is('1 sent')")
+    assert [d.external_id for d in site.kb.documents.list(SYSTEM)[0]] == ["a.txt"]
+
+
+def test_words_are_found_in_a_document(site: Site, page: Any) -> None:
+    document, _ = site.kb.documents.add(SYSTEM, "handbook", io.BytesIO(b"Leave is long.\n" * 3), "leave.txt")
+    site.work()
+    page.goto(f"/documents/{document.id}")
+    page.fill("[name=find]", "leave  IS")
+    page.keyboard.press("Enter")
+    page.wait_for_selector(".find >> text=1 of 3")
+    page.click("a[aria-label='Next place']")
+    page.wait_for_selector(".find >> text=2 of 3")
+    assert page.inner_text("mark#passage") == "Leave is" and page.is_visible("a[aria-label='Previous place']")
+    page.fill("[name=find]", "holiday")
+    page.keyboard.press("Enter")
+    page.wait_for_selector(".find >> text=Not found")
