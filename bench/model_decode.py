@@ -42,7 +42,7 @@ class Counting:
 
     def __init__(self, weights: Any) -> None:
         self._weights = weights
-        self.dense, self.hint = weights.dense, weights.hint
+        self.dense, self.rows, self.hint = weights.dense, weights.rows, weights.hint
         self.asked = 0
 
     def experts(self, layer: int, ids: list[int]) -> Any:

@@ -1,4 +1,4 @@
-"""Weights on demand: dense matrices resident, experts in as many slots as the memory budget allows.
+"""Weights on demand: dense matrices resident (of the embedding, rows), experts in as many slots as the memory budget allows.
 
 An expert asked for is a hit (in a slot), or a miss that the loader reads while the caller waits. Slots and
 their buffers are made once, and given back only when the machine runs out of memory (`shrink`); a token allocates
@@ -19,16 +19,19 @@ from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from pathlib import Path
 
-from kb.llm.local import quant
+import numpy as np
+from numpy.typing import NDArray
+
 from kb.llm.local.arena import Arena
-from kb.llm.local.errors import BadModel, ModelError
+from kb.llm.local.dense import Dense
+from kb.llm.local.errors import ModelError
 from kb.llm.local.guesses import Guesses
 from kb.llm.local.loader import Load, Loader
 from kb.llm.local.mend import SourceMender
 from kb.llm.local.populate import Populater
 from kb.llm.local.reader import STAGING, Readers
 from kb.llm.local.slots import Key, Slot, SlotTable
-from kb.llm.local.store import Shard, Store, expert_pairs
+from kb.llm.local.store import Store, expert_pairs
 from kb.llm.local.types import Expert, Packed
 from kb.llm.local.usage import Usage
 
@@ -65,16 +68,15 @@ class CachedStore:
             max(layer for layer, _ in self._shards) + 1,
             max(expert for _, expert in self._shards) + 1,
         )
-        dense = [shard for shard in shards if shard.kind == "dense"]
-        whole = [shard for shard in dense if not shard.part]
-        self.dense_bytes = sum(quant.nbytes(shard.layout, shard.rows, shard.cols) for shard in whole)
+        self._mender = SourceMender(path)
+        readers = Readers(path, direct)
+        self.reader = readers.kind
+        self._dense = Dense(path, [s for s in shards if s.kind == "dense"], readers.pages, self._mender)
+        self.dense_bytes = self._dense.nbytes
         gate_up, down = self._shards[0, 0]
         self.slot_bytes = gate_up.nbytes + down.nbytes
         self._least = min(experts, LEAST_SLOTS)
         self._most = self._slot_count(path, budget - threads * STAGING, layers * experts)
-        arena = Arena(self.dense_bytes)
-        self._dense = {shard.name: arena.take(shard.layout, shard.rows, shard.cols) for shard in whole}
-
         self.usage = Usage(layers, experts)
         self._usage_file = usage_file or path.with_name(path.name + ".usage.json")
         self.usage.load(self._usage_file)
@@ -99,16 +101,13 @@ class CachedStore:
         self._lock = threading.Lock()
         self._ready = threading.Condition(self._lock)
         self._admission = threading.Lock()
-        self._opening = len(dense)
+        self._opening = 1
         self._problem: Exception | None = None
         self._closed = False
-        self._mender = SourceMender(path)
-        readers = Readers(path, direct)
-        self.reader = readers.kind
         self._loader = Loader(readers, self._mender, threads, self._read_ahead, self._lock)
         self._populater = Populater(self._table, self._lock, self._room_ready) if warm else None
         try:
-            self._load_dense(dense)
+            self._load_dense()
         except BaseException:
             self.close()
             raise
@@ -130,10 +129,11 @@ class CachedStore:
 
     def dense(self, name: str) -> Packed:
         """A resident matrix by its name in the checkpoint."""
-        try:
-            return self._dense[name]
-        except KeyError:
-            raise BadModel(f"the packed model has no {name}. Pack it again: kb model pack DIR") from None
+        return self._dense[name]
+
+    def rows(self, name: str, ids: NDArray[np.int32]) -> tuple[Packed, NDArray[np.int32]]:
+        """A matrix that holds these rows of the one named, and which of its rows they are. Good until the next call."""
+        return self._dense.take(name, ids)
 
     def experts(self, layer: int, ids: Sequence[int]) -> AbstractContextManager[list[Expert]]:
         """Experts of a layer in the order asked, pinned until exit. CorruptShard when one cannot be had."""
@@ -170,7 +170,9 @@ class CachedStore:
     def report(self) -> dict[str, float]:
         """Counters since opening, and sizes, by name."""
         with self._lock:
+            rows = self._dense.rows
             return {
+                "rows_read": 0 if rows is None else rows.read,
                 "hits": self._hits,
                 "misses": self._misses,
                 "evictions": self._table.evictions,
@@ -179,8 +181,8 @@ class CachedStore:
                 "ahead_loads": self._guesses.loads,
                 "ahead_used": self._ahead_used,
                 "stall_ms": self._stall_s * 1000,
-                "bytes_read": self._loader.bytes_read,
-                "shards_verified": self._loader.verified,
+                "bytes_read": self._loader.bytes_read + (0 if rows is None else rows.ranges.bytes_read),
+                "shards_verified": self._loader.verified + (0 if rows is None else rows.ranges.verified),
                 "shards_mended": self._mender.mended,
                 "slots": len(self._table),
                 "slots_filled": self._table.filled,
@@ -195,6 +197,7 @@ class CachedStore:
             if self._populater is not None:
                 self._populater.close()
             self._loader.close()
+            self._dense.close()
             if self.usage.steps.any():
                 self.usage.save(self._usage_file)
 
@@ -314,17 +317,16 @@ class CachedStore:
         slot = self._guesses.next()
         return [] if slot is None else self._loads(slot)
 
-    def _load_dense(self, dense: list[Shard]) -> None:
+    def _load_dense(self) -> None:
         with self._lock:
-            self._loader.demand([Load(shard, self._piece(shard), self._dense_loaded) for shard in dense])
+            loads = self._dense.loads(self._dense_loaded)
+            self._opening = len(loads)
+            self._loader.demand(loads)
             while self._opening:
                 self._ready.wait()
             self._loader.wake()
         if self._problem is not None:
             raise self._problem
-
-    def _piece(self, shard: Shard) -> quant.Bytes:
-        return self._dense[shard.name].data[shard.start : shard.start + shard.nbytes]
 
     def _dense_loaded(self, error: Exception | None) -> None:
         self._opening -= 1

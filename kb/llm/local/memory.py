@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
+import numpy as np
+from numpy.typing import NDArray
+
 from kb.llm.local.errors import BadModel
 from kb.llm.local.types import Expert, Packed
 
@@ -23,6 +26,10 @@ class MemoryWeights:
             return self._dense[name]
         except KeyError:
             raise BadModel(f"the model has no weights named {name!r}") from None
+
+    def rows(self, name: str, ids: NDArray[np.int32]) -> tuple[Packed, NDArray[np.int32]]:
+        """The whole matrix has them all."""
+        return self.dense(name), ids
 
     @contextmanager
     def experts(self, layer: int, ids: Sequence[int]) -> Iterator[list[Expert]]:

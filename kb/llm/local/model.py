@@ -19,6 +19,7 @@ from kb.llm.local.errors import BadModel
 from kb.llm.local.kernels.build import kernels
 from kb.llm.local.kernels.pool import Ints, Pool, Program
 from kb.llm.local.kv import KVCache
+from kb.llm.local.quant_dense import EMBEDDING, HEAD
 from kb.llm.local.rope import Rope
 from kb.llm.local.types import PAGE, Batch, Packed, Weights
 from kb.llm.local.workspace import Workspace
@@ -166,7 +167,8 @@ class Model:
         """Write the batch into the workspace and its sizes into the steps' arguments."""
         work = self._work
         tokens, outputs = len(batch.tokens), len(batch.logits_at)
-        work.ids[:tokens] = batch.tokens
+        packed, work.ids[:tokens] = self._weights.rows(EMBEDDING, batch.tokens)
+        self._embed[2:4] = self._parts_of(packed)
         start = 0
         self._tables = []  # alive while their addresses are in use
         for segment in batch.segments:
@@ -214,15 +216,18 @@ class Model:
 
     def _embedding_step(self) -> steps.Step:
         work = self._work
-        packed = self._weights.dense("model.embed_tokens.weight")
+        packed, _ = self._weights.rows(EMBEDDING, work.ids[:0])
         if packed.layout == "mxfp4":
             raise BadModel("embeddings cannot be packed as mxfp4; pack them as int8 or bf16")
-        data = steps.address(packed.data)
-        scales = data + steps.offsets(packed.layout, packed.rows, packed.cols)[0]
         blocks = self.config.hidden_size // BLOCK
-        arguments = steps.arguments(0, work.ids, data, scales, blocks, work.hidden)
-        self._per_token.append(arguments)
-        return self._kernels[f"embed_{packed.layout}"], arguments
+        self._embed = steps.arguments(0, work.ids, *self._parts_of(packed), blocks, work.hidden)
+        self._per_token.append(self._embed)
+        return self._kernels[f"embed_{packed.layout}"], self._embed
+
+    def _parts_of(self, packed: Packed) -> tuple[int, int]:
+        """Addresses of a matrix's weights and scales."""
+        data = steps.address(packed.data)
+        return data, data + steps.offsets(packed.layout, packed.rows, packed.cols)[0]
 
     def _attention_steps(self, layer: int) -> list[steps.Step]:
         """Norm, projections, rope, attention, output projection, norm, router, choice; and the guess for the next."""
@@ -292,7 +297,7 @@ class Model:
         q8 = self._q8(work.output_q8)
         norm = steps.arguments(0, work.output_rows, work.hidden, weight, blocks, work.output, q8)
         self._per_output.append(norm)
-        name = "model.embed_tokens.weight" if self.config.tie_word_embeddings else "lm_head.weight"
+        name = EMBEDDING if self.config.tie_word_embeddings else HEAD
         head = [(self._weights.dense(name), work.logits)]
         source = steps.Source(work.output, work.output_q8)
         done = steps.product(self._kernels, source, head, exact=self.exact)

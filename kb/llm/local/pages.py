@@ -61,6 +61,23 @@ class PageMap:
         before = self.lock_page - first
         return [(first, before), (self.lock_page + 1, count - before)]
 
+    def places(self, extent: Extent, start: int, end: int) -> list[tuple[int, int]]:
+        """(offset in the file, length) of the bytes `start` to `end` of a BLOB whose pages are in a row."""
+        found = []
+        if start < extent.head:
+            upto = min(end, extent.head)
+            found.append((extent.offset + start, upto - start))
+            start = upto
+        room = self.page_size - 4
+        while start < end:
+            number, within = divmod(start - extent.head, room)
+            page = extent.first + number
+            page += extent.first <= self.lock_page <= page
+            length = min(end - start, room - within)
+            found.append(((page - 1) * self.page_size + 4 + within, length))
+            start += length
+        return found
+
     def _walk(self, number: int, depth: int) -> None:
         if not 1 <= number <= self.pages or depth > 20:
             raise BadModel("its page tree is damaged")

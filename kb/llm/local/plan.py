@@ -11,7 +11,9 @@ from kb.llm.local.config import ModelConfig
 from kb.llm.local.layout import matrices
 from kb.llm.local.limits import Limits
 from kb.llm.local.probe import Machine
+from kb.llm.local.quant_dense import EMBEDDING
 from kb.llm.local.reader import STAGING
+from kb.llm.local.rows import MOST as ROWS
 from kb.llm.local.workspace import per_token
 
 REPO = "openai/gpt-oss-20b"
@@ -42,16 +44,13 @@ class Sizes:
     """Bytes of a model in one layout."""
 
     layout: str
-    dense: int
+    dense: int  # in memory from the start: of the embedding, some rows
+    file: int
     expert: int
     experts: int  # how many, all layers together
     per_token_dense: int
     per_token_experts: int  # how many
     work: int  # of the arrays a step works in
-
-    @property
-    def total(self) -> int:
-        return self.dense + self.experts * self.expert
 
     @property
     def per_token(self) -> int:
@@ -92,15 +91,19 @@ def sizes(config: ModelConfig, layout: str) -> Sizes:
     plan = list(matrices(config, layout))
     weigh = {matrix.name: quant.nbytes(matrix.layout, matrix.rows, matrix.cols) for matrix in plan}
     dense = [matrix for matrix in plan if matrix.kind == "dense"]
-    embedding = weigh["model.embed_tokens.weight"]
+    embedding = 0 if config.tie_word_embeddings else weigh[EMBEDDING]
     every = sum(weigh[matrix.name] for matrix in dense)
+    kept = (
+        next(quant.nbytes(m.layout, ROWS, m.cols) for m in dense if m.name == EMBEDDING) if embedding else 0
+    )
     return Sizes(
         layout=layout,
-        dense=every,
+        dense=every - embedding + kept,
+        file=sum(weigh.values()),
         expert=sum(weigh[matrix.name] for matrix in plan if (matrix.layer, matrix.expert) == (0, 0)),
         experts=config.num_layers * config.num_experts,
-        # a token reads one row of the embeddings, unless they are the output head as well
-        per_token_dense=every if config.tie_word_embeddings else every - embedding,
+        # a token reads one row of the embedding, unless that is the output head as well
+        per_token_dense=every - embedding,
         per_token_experts=config.num_layers * config.experts_per_token,
         work=per_token(config) * Limits.chunk,
     )
@@ -125,7 +128,7 @@ def option(size: Sizes, machine: Machine, budget: int) -> Option:
         note = "all in memory"
     else:
         note = f"{resident:.0%} of the experts in memory, the others read when needed"
-    return Option(size.layout, size.total, least, resident, fits, speed, note)
+    return Option(size.layout, size.file, least, resident, fits, speed, note)
 
 
 def make_plan(machine: Machine, budget: int, models_dir: Path) -> Plan:
@@ -144,7 +147,7 @@ def make_plan(machine: Machine, budget: int, models_dir: Path) -> Plan:
         "KB_LLM_URL=http://127.0.0.1:8001/v1 kb up",
     )
     known = {"kb": ours, "vllm": vllm, "llama-server": llama}
-    disk = DOWNLOAD_BYTES + every[0].total
+    disk = DOWNLOAD_BYTES + every[0].file
     card = max(machine.gpus, key=lambda gpu: gpu.memory_bytes, default=None)
     if card is not None and card.memory_bytes >= _GPU_NEEDS:
         engine = "vllm"

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from kb.llm.local.config import ModelConfig
 
+EMBEDDING, HEAD = "model.embed_tokens.weight", "lm_head.weight"
+
 
 @dataclass(frozen=True)
 class DenseSpec:
@@ -25,7 +27,7 @@ def dense_specs(config: ModelConfig, matrices: str = "int8") -> list[DenseSpec]:
     Routers stay as released in any case: 0.1 % of the bytes, and a wrong expert is the costliest rounding there is.
     """
     h, q, kv = config.hidden_size, config.q_size, config.kv_size
-    specs = [DenseSpec("model.embed_tokens.weight", None, config.vocab_size, h, matrices)]
+    specs = [DenseSpec(EMBEDDING, None, config.vocab_size, h, matrices)]
     for layer in range(config.num_layers):
         at = f"model.layers.{layer}."
         att = at + "self_attn."
@@ -41,5 +43,5 @@ def dense_specs(config: ModelConfig, matrices: str = "int8") -> list[DenseSpec]:
         ]
     specs.append(DenseSpec("model.norm.weight", None, 1, h, "f32"))
     if not config.tie_word_embeddings:
-        specs.append(DenseSpec("lm_head.weight", None, config.vocab_size, h, matrices))
+        specs.append(DenseSpec(HEAD, None, config.vocab_size, h, matrices))
     return specs

@@ -208,25 +208,25 @@ class Readers:
 
     def __init__(self, path: Path, direct: bool | None = None) -> None:
         self._path = path
-        self._pages: PageMap | None = None
+        self.pages: PageMap | None = None  # where shards lie, as far as it is known
         if direct is None:
             direct = available_memory() < 2 * path.stat().st_size
         self.kind = "buffered"
         with contextlib.suppress(OSError, BadModel):
-            self._pages = page_map(path)
+            self.pages = page_map(path)
             if direct and hasattr(os, "O_DIRECT"):
-                PageReader(path, self._pages).close()
+                PageReader(path, self.pages).close()
                 self.kind = "direct"
 
     def parts(self, shard: Shard) -> int:
         """Into how many parts a shard may be read by several threads."""
-        return 1 if self._pages is None else parts(self._pages, shard.id, shard.nbytes)
+        return 1 if self.pages is None else parts(self.pages, shard.id, shard.nbytes)
 
     def open(self) -> Reader:
         """A reader for the calling thread."""
-        if self._pages is None:
+        if self.pages is None:
             return BlobReader(self._path)
-        return PageReader(self._path, self._pages, self.kind == "direct")
+        return PageReader(self._path, self.pages, self.kind == "direct")
 
 
 def page_map(path: Path) -> PageMap:

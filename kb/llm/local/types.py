@@ -45,6 +45,9 @@ class Weights(Protocol):
     def dense(self, name: str) -> Packed:
         """A resident matrix or vector by its name in the checkpoint, e.g. `model.norm.weight`."""
 
+    def rows(self, name: str, ids: NDArray[np.int32]) -> tuple[Packed, NDArray[np.int32]]:
+        """A matrix that holds these rows of the one named, and which of its rows they are. Good until the next call."""
+
     def experts(self, layer: int, ids: Sequence[int]) -> AbstractContextManager[list[Expert]]:
         """Those experts, in the order asked, blocking until all are in memory; pinned until exit."""
 

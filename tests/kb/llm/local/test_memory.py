@@ -228,7 +228,7 @@ def test_loading_makes_do_with_what_there_is(
 
     monkeypatch.setattr(cache, "Arena", arena)
     with CachedStore(packed, GB, warm=False) as store:
-        assert store.slots == 14  # the first room is the dense part's
+        assert store.slots == 15
     room = 5
     with pytest.raises(ModelError, match="KB_MODEL_RAM"):
         CachedStore(packed, GB)

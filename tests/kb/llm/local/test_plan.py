@@ -39,7 +39,7 @@ def test_sizes_follow_from_the_shapes() -> None:
     assert mxfp4.expert == pytest.approx(weights * 4.25 / 8, rel=0.01)
     assert int8.expert == pytest.approx(weights * 8.25 / 8, rel=0.01)
     assert int8.dense == mxfp4.dense and int8.experts == 24 * 32
-    assert 21 * GB < int8.total < 23 * GB and 11.5 * GB < mxfp4.total < 13 * GB
+    assert 21 * GB < int8.file < 23 * GB and 11.5 * GB < mxfp4.file < 13 * GB
     assert int8.per_token == pytest.approx(3.6e9 * 8.25 / 8, rel=0.01)  # 3.6 billion weights for one token
 
 
@@ -53,7 +53,7 @@ def test_in_memory_speed_is_bandwidth_by_bytes() -> None:
 
 def test_paging_costs_what_the_disk_says() -> None:
     slow, fast = (_plan(3 * GB, disk_bandwidth=speed * GB).options[0] for speed in (1.0, 3.0))
-    assert 0 < slow.resident < 0.2 and slow.fits
+    assert 0 < slow.resident < 0.25 and slow.fits
     assert slow.tokens_per_s is not None and fast.tokens_per_s is not None
     assert 2.3 < fast.tokens_per_s / slow.tokens_per_s < 3
 
@@ -63,7 +63,7 @@ def test_paging_costs_what_the_disk_says() -> None:
     [
         ({}, "kb", "4-bit weights fit"),
         ({"budget": 3 * GB}, "kb", "experts in memory"),
-        ({"budget": 1 * GB}, "none", "smallest layout needs 2.2 GB"),
+        ({"budget": 1 * GB}, "none", "smallest layout needs 1.6 GB"),
         ({"disk_free_bytes": 20 * GB}, "none", "26 GB of disk; 20 GB are free"),
         ({"kernels": "plain"}, "llama-server", "lacks the instructions"),
         ({"gpus": (Gpu("Card", 8 * GB),)}, "kb", "4-bit"),
