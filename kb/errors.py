@@ -13,6 +13,7 @@ KbError                  the base: `detail` says what is wrong and the way out
 ├── DiskFull             507  no space left; nothing acknowledged was lost
 ├── Unavailable          503  a helper process (Tika, the model) does not answer
 └── Broken               500  kb's own state is damaged: `kb doctor` says what
+    └── TooOld           500  it was written by a newer kb
 """
 
 from __future__ import annotations
@@ -121,3 +122,9 @@ class Broken(KbError):
     """kb's own state is damaged."""
 
     status, slug, title = 500, "broken-state", "The knowledge base is damaged"
+
+
+class TooOld(Broken):
+    """This kb does not know the state that a newer one has written. Nothing is damaged."""
+
+    title = "This kb is older than its data"

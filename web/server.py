@@ -8,12 +8,14 @@ with an `error` event that says so, and the rest has GRACE_S to finish.
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import threading
 import time
 from typing import Any
 
 from gunicorn.app.base import BaseApplication  # type: ignore[import-untyped]
+from gunicorn.arbiter import Arbiter  # type: ignore[import-untyped]
 from gunicorn.workers.gthread import ThreadWorker  # type: ignore[import-untyped]
 
 from kb.app import Kb, build
@@ -70,6 +72,16 @@ class Server(BaseApplication):  # type: ignore[misc]
         }.items():
             self.cfg.set(name, value)
 
+    def run(self) -> None:
+        """Serve until told to stop. SystemExit with status 1 when the application cannot be made."""
+        me = os.getpid()
+        try:
+            super().run()
+        except SystemExit as end:  # also passed by each worker, on its way out of the fork
+            if end.code == Arbiter.WORKER_BOOT_ERROR and os.getpid() == me:
+                raise SystemExit(1) from None
+            raise
+
     def load(self) -> Any:
         """The WSGI application."""
         logging.captureWarnings(True)
@@ -82,7 +94,8 @@ class Server(BaseApplication):  # type: ignore[misc]
             threading.Thread(target=_upkeep, args=(kb,), name="upkeep", daemon=True).start()
         except KbError as error:
             print(f"kb serve: {error.detail}", file=sys.stderr, flush=True)
-            raise SystemExit(1) from None
+            # the one status after which gunicorn does not start another, which would fail like this one
+            raise SystemExit(Arbiter.WORKER_BOOT_ERROR) from None
         print(f"kb is at {address(self.settings)}", flush=True)
         return app
 

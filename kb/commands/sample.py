@@ -14,6 +14,7 @@ from kb.app import Kb, build
 from kb.commands.faq import import_rows, read_file
 from kb.errors import Conflict, NotFound
 from kb.ops.patience import patiently
+from kb.store import meta
 
 SAMPLE = Path(__file__).resolve().parents[2] / "data" / "sample"
 
@@ -26,11 +27,16 @@ def sample() -> None:
 
 
 def load(kb: Kb) -> int:
-    """Collections, documents (as jobs for the worker) and FAQ entries. What is there already stays."""
+    """Collections, documents (as jobs for the worker) and FAQ entries. What is there already stays.
+
+    A loading that is cut short is noted, and taken up again by the next `kb up --sample`.
+    """
     if not SAMPLE.is_dir():
         raise NotFound(
             f"{SAMPLE} is not here: the sample comes with a checkout of kb, not with an installed package."
         )
+    begun = unfinished(kb)
+    patiently(partial(_note, kb, "loading"))
     for entry in json.loads((SAMPLE / "collections.json").read_text()):
         try:
             patiently(partial(_create, kb, entry))
@@ -43,11 +49,24 @@ def load(kb: Kb) -> int:
             patiently(partial(_add, kb, path, name))
             count += 1
     entries, _ = kb.faqs.list(SYSTEM, limit=1)
-    if not entries:
+    if begun or not entries:
         _, problems = import_rows(kb, read_file(SAMPLE / "faq.csv"), "support")
         for number, detail in problems:
-            click.echo(f"faq.csv row {number}: {detail}", err=True)
+            if not (begun and "is there already" in detail):
+                click.echo(f"faq.csv row {number}: {detail}", err=True)
+    patiently(partial(_note, kb, "loaded"))
     return count
+
+
+def unfinished(kb: Kb) -> bool:
+    """Whether a loading began and did not come to its end."""
+    with kb.db.read() as session:
+        return meta.get(session, meta.SAMPLE) == "loading"
+
+
+def _note(kb: Kb, state: str) -> None:
+    with kb.db.write() as session:
+        meta.put(session, meta.SAMPLE, state)
 
 
 def _create(kb: Kb, entry: dict[str, Any]) -> None:

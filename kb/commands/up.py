@@ -15,6 +15,7 @@ from types import FrameType
 import click
 
 from kb.app import build
+from kb.commands.sample import unfinished
 from kb.errors import Invalid
 from kb.ops.port import require_free
 from kb.ops.supervisor import Supervisor
@@ -44,9 +45,11 @@ def up(sample: bool) -> None:
     empty = kb.collections.begin()
     address = settings.public_url or f"http://{_visible(settings.host)}:{settings.port}"
     link = kb.users.first_admin_token()
-    if sample and empty:
+    loading = None
+    if sample and (empty or unfinished(kb)):
         # in a process of its own: importing the FAQ needs the encoder, the supervisor should stay small
-        subprocess.Popen([sys.executable, "-m", "kb.cli", "sample"], stdin=subprocess.DEVNULL)
+        command = [sys.executable, "-m", "kb.cli", "sample"]
+        loading = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)
     kb.close()
 
     def announce() -> None:
@@ -58,6 +61,9 @@ def up(sample: bool) -> None:
                 )
 
     supervisor.run(processes(settings), announce)
+    if loading is not None and loading.poll() is None:
+        loading.terminate()  # what it has not loaded yet, the next start does
+        loading.wait()
     click.echo("Stopped.")
 
 

@@ -7,6 +7,7 @@ from sqlalchemy.orm import Session
 from kb.store.tables import MetaRow
 
 FAQ_VERSION = "faq_version"
+SAMPLE = "sample"  # "loading" from the first of its documents to the last, then "loaded"
 LOG_FLOOR = "index_log_floor"  # at or below this, deletes may be missing from the index log
 
 

@@ -145,6 +145,28 @@ def test_a_body_without_a_length_has_a_limit_too(server: Running) -> None:
     assert not any((server.data / "incoming").iterdir())
 
 
+def test_a_server_that_cannot_be_made_ends_instead_of_trying_for_ever(tmp_path: Path) -> None:
+    from sqlalchemy import text
+
+    db = Database(Settings(data=tmp_path).database)
+    db.migrate()
+    with db.write() as session:
+        session.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    db.close()
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])
+    done = subprocess.run(
+        [sys.executable, "-m", "kb.cli", "serve", "--port", port],
+        cwd=ROOT,
+        env={**os.environ, "KB_DATA": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 1 and done.stderr.count("made by a newer kb (schema 9999)") == 1
+
+
 def test_heartbeats(settings: Settings, template: Template, monkeypatch: pytest.MonkeyPatch) -> None:
     import shutil
 

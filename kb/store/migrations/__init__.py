@@ -11,7 +11,7 @@ from pathlib import Path
 from sqlalchemy import inspect, text
 from sqlalchemy.engine import Connection
 
-from kb.errors import Broken
+from kb.errors import Broken, TooOld
 from kb.store.crashpoints import crashpoint
 
 HEAD = "0002"
@@ -33,7 +33,7 @@ def is_current(connection: Connection) -> bool:
 def upgrade(connection: Connection, *, sqlite: bool) -> None:
     """Run the missing steps in one transaction. The caller holds the write lock.
 
-    Raises Broken for a database made by a newer kb, and when a step leaves dangling references.
+    Raises TooOld for a database made by a newer kb, Broken when a step leaves dangling references.
     """
     from alembic import command
     from alembic.config import Config
@@ -52,7 +52,7 @@ def upgrade(connection: Connection, *, sqlite: bool) -> None:
             known = {step.revision for step in ScriptDirectory.from_config(config).walk_revisions()}
             found = current(connection)
             if found is not None and found not in known:
-                raise Broken(
+                raise TooOld(
                     f"This database was made by a newer kb (schema {found}). Install that version or newer."
                 )
             config.attributes["connection"] = connection
