@@ -30,7 +30,7 @@ class ReadCeiling:
         for number, total in enumerate(totals):
             f.store(f.get(total, kind), f.args[2], 64 * number)
         f.finish()
-        self._library = Library([module])
+        self._library = Library(module)
         self._read = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p)(
             self._library.address("read")
         )

@@ -11,7 +11,9 @@ from pathlib import Path
 from kb.llm.local.cache import READERS, CachedStore
 from kb.llm.local.config import ModelConfig
 from kb.llm.local.errors import ModelError
-from kb.llm.local.kernels.build import kernels
+from kb.llm.local.kernels.build import Kernels
+from kb.llm.local.kernels.compile import best_path
+from kb.llm.local.kernels.objects import Objects
 from kb.llm.local.kv import KVCache
 from kb.llm.local.limits import Limits
 from kb.llm.local.model import Model
@@ -37,7 +39,8 @@ def load_service(file: Path, exact: bool, settings: LocalModelSettings, state: S
     with Store(file) as packed:
         config, texts = ModelConfig.from_json(packed.config), dict(packed.meta)
     with ThreadPoolExecutor(1) as ahead:  # compiles and parses while the disk is read
-        ahead.submit(kernels, config, None, "f32" if exact else "f16")  # kept there for Model to find
+        objects = Objects(settings.models_dir / "kernels")
+        compiled = ahead.submit(Kernels, config, best_path(), "f32" if exact else "f16", objects)
         parsed = ahead.submit(tokenizer_of, texts, file.name)
         # The arrays of the largest step are not weights, but what is said to be the model's memory should hold them.
         work = per_token(config) * Limits(context=settings.context).chunk
@@ -47,7 +50,8 @@ def load_service(file: Path, exact: bool, settings: LocalModelSettings, state: S
     shared = None if settings.automatic else budget - READERS * STAGING - store.dense_bytes
     model: Model | None = None
     try:
-        model = _model(config, store, page_count(config, settings, exact, shared), settings, exact)
+        pages = page_count(config, settings, exact, shared)
+        model = _model(config, store, pages, settings, exact, compiled.result())
         pool = PagePool(model.pages)
         disk = PrefixDisk(file.with_name(file.name + ".prefixes"), _stamp(file, model), model.kv)
         disk.load(pool)
@@ -83,7 +87,12 @@ def load_service(file: Path, exact: bool, settings: LocalModelSettings, state: S
 
 
 def _model(
-    config: ModelConfig, store: CachedStore, pages: int, settings: LocalModelSettings, exact: bool
+    config: ModelConfig,
+    store: CachedStore,
+    pages: int,
+    settings: LocalModelSettings,
+    exact: bool,
+    compiled: Kernels,
 ) -> Model:
     """The model with so many pages, or as many as there is memory for: at the cost of experts, then of pages."""
     while True:
@@ -96,6 +105,7 @@ def _model(
                 exact=exact,
                 hints=store.slots < config.num_layers * config.num_experts,
                 experts_at_once=store.together,
+                compiled=compiled,
             )
         except MemoryError:
             if store.shrink(_START_BYTES):

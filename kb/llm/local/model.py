@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from kb.llm.local import moe, steps
 from kb.llm.local.config import BLOCK, ModelConfig
 from kb.llm.local.errors import BadModel
-from kb.llm.local.kernels.build import kernels
+from kb.llm.local.kernels.build import Kernels, kernels
 from kb.llm.local.kernels.pool import Ints, Pool, Program
 from kb.llm.local.kv import KVCache
 from kb.llm.local.quant_dense import EMBEDDING, HEAD
@@ -45,6 +45,7 @@ class Model:
     pages: of 32 tokens each in the key-value cache. exact: float32 activations and cache instead of int8 and
     float16. hints: ask for the next layer's likely experts early (worth it where weights come from a disk).
     path: of `kernels.compile.paths`; None: the fastest. experts_at_once: how many a layer needs pinned together.
+    compiled: the kernels of this shape and cache, where they are there already.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class Model:
         hints: bool = True,
         path: str | None = None,
         experts_at_once: int = 8,
+        compiled: Kernels | None = None,
     ) -> None:
         self.config = config
         self.vocab_size = config.vocab_size
@@ -69,7 +71,7 @@ class Model:
         self._hints = hints
         self._together = max(experts_at_once, config.experts_per_token)
         self.kv = KVCache(config, pages, "f32" if exact else "f16", huge=not hints)  # paged: memory is short
-        self._kernels = kernels(config, path, self.kv.dtype)
+        self._kernels = compiled or kernels(config, path, self.kv.dtype)
         self.path = self._kernels.path
         self._rope = Rope(config)
         self._lock = threading.Lock()

@@ -91,7 +91,7 @@ def memory_bandwidth(threads: int, seconds: float = _MEMORY_S, size: int = _BUFF
     for line, total in enumerate(sums):
         read.store(read.get(total, wide), read.args[2], 64 * line)
     read.finish()
-    library = Library([module])
+    library = Library(module)
     call = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p)(library.address("read"))
     buffers = [np.ones(size // 8, np.int64) for _ in range(threads)]
     results = [np.zeros(64, np.int64) for _ in range(threads)]

@@ -8,12 +8,13 @@ from kb.llm.local.config import ModelConfig
 from kb.llm.local.kernels import attend, matmul, route, rows, run, vectors
 from kb.llm.local.kernels.compile import Library, best_path
 from kb.llm.local.kernels.emit import new_module
+from kb.llm.local.kernels.objects import Objects
 
 
 class Kernels:
     """Addresses of the compiled steps, by name."""
 
-    def __init__(self, config: ModelConfig, path: str, dtype: str) -> None:
+    def __init__(self, config: ModelConfig, path: str, dtype: str, objects: Objects | None = None) -> None:
         self.path = path
         module = new_module("kb")
         run.emit(module)
@@ -33,7 +34,7 @@ class Kernels:
         route.emit(module, config.num_experts, k)
         shape = {"heads": config.num_heads, "kv_heads": config.num_kv_heads, "head_dim": config.head_dim}
         attend.emit(module, **shape, dtype=dtype)
-        self.library = Library([module])
+        self.library = Library(module, objects=objects)
         self._addresses: dict[str, int] = {}
 
     def __getitem__(self, name: str) -> int:

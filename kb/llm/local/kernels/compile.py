@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
+
+import llvmlite
 import llvmlite.binding as llvm
 from llvmlite import ir
+
+from kb.llm.local.kernels.objects import Objects
 
 VBMI, VNNI, AVX2, PLAIN = "vbmi", "vnni", "avx2", "plain"
 WIDE = (VBMI, VNNI)  # with 512-bit registers
@@ -32,38 +37,49 @@ def best_path() -> str:
 
 
 class Library:
-    """Compiled functions of one or more modules; alive as long as their addresses are used."""
+    """Compiled functions of a module; alive as long as their addresses are used. objects: code kept from other starts."""
 
     def __init__(
-        self, modules: list[ir.Module], *, cpu: str | None = None, features: str | None = None
+        self,
+        module: ir.Module,
+        *,
+        cpu: str | None = None,
+        features: str | None = None,
+        objects: Objects | None = None,
     ) -> None:
         llvm.initialize_native_target()
         llvm.initialize_native_asmprinter()
         cpu = llvm.get_host_cpu_name() if cpu is None else cpu
         features = llvm.get_host_cpu_features().flatten() if features is None else features
         target = llvm.Target.from_default_triple()
-        machine = target.create_target_machine(cpu=cpu, features=features, opt=3)
-        self.machine = machine
-        self._modules = []
-        self._engine: llvm.ExecutionEngine | None = None
-        for module in modules:
-            compiled = llvm.parse_assembly(str(module))
-            compiled.verify()
-            options = llvm.create_pipeline_tuning_options(speed_level=2)
-            options.loop_vectorization = options.slp_vectorization = options.loop_unrolling = False
-            builder = llvm.create_pass_builder(machine, options)
-            builder.getModulePassManager().run(compiled, builder)
-            self._modules.append(compiled)
-            if self._engine is None:
-                self._engine = llvm.create_mcjit_compiler(compiled, machine)
-            else:
-                self._engine.add_module(compiled)
-        assert self._engine is not None
-        self._engine.finalize_object()
+        self.machine = target.create_target_machine(cpu=cpu, features=features, opt=3)
+        text = str(module)
+        versions = f"1 {llvmlite.__version__} {llvm.llvm_version_info} {target.triple}"
+        name = hashlib.sha256("\n".join((versions, cpu, features, text)).encode()).hexdigest()
+        code = None if objects is None else objects.get(name)
+        self._engine = self._compiled(text, name, objects) if code is None else self._loaded(code)
+
+    def _loaded(self, code: bytes) -> llvm.ExecutionEngine:
+        engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), self.machine)
+        engine.add_object_file(llvm.ObjectFileRef.from_data(code))
+        engine.finalize_object()
+        return engine
+
+    def _compiled(self, text: str, name: str, objects: Objects | None) -> llvm.ExecutionEngine:
+        compiled = llvm.parse_assembly(text)
+        compiled.verify()
+        options = llvm.create_pipeline_tuning_options(speed_level=2)
+        options.loop_vectorization = options.slp_vectorization = options.loop_unrolling = False
+        builder = llvm.create_pass_builder(self.machine, options)
+        builder.getModulePassManager().run(compiled, builder)
+        engine = llvm.create_mcjit_compiler(compiled, self.machine)
+        if objects is not None:
+            engine.set_object_cache(lambda _, code: objects.put(name, code))
+        engine.finalize_object()
+        return engine
 
     def address(self, name: str) -> int:
         """Where a function starts; KeyError if there is none of that name."""
-        assert self._engine is not None
         address = self._engine.get_function_address(name)
         if not address:
             raise KeyError(name)

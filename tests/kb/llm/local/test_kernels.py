@@ -33,7 +33,7 @@ class Built:
         vectors.emit(module, eps=1e-5, alpha=1.702, limit=7.0, experts_per_token=3)
         route.emit(module, 10, 3)
         attend.emit(module, heads=4, kv_heads=2, head_dim=32, dtype="f16")
-        self.library = Library([module], cpu=cpu, features=features)
+        self.library = Library(module, cpu=cpu, features=features)
         self.pool = Pool(self, threads)  # type: ignore[arg-type]
 
     def __getitem__(self, name: str) -> int:
