@@ -17,6 +17,7 @@ from kb.store.audit import who
 from kb.store.db import Database
 from kb.store.scope import need
 from kb.store.tables import AnswerRow, ConversationRow, FaqWordingRow, FeedbackRow
+from kb.store.together import Together
 from kb.store.unanswered import LOOKED_AT, Unanswered, grouped, key
 from kb.store.values import aware, clean, cursor, new_id, now, read_cursor
 from kb.types import Answer, Audience, Principal, Tier, Turn
@@ -49,7 +50,7 @@ class Conversations:
     """Each belongs to the principal that began it and is NotFound to every other."""
 
     def __init__(self, db: Database) -> None:
-        self.db = db
+        self.db, self._together = db, Together(db)
 
     def start_or_get(
         self, principal: Principal, conversation_id: str | None, ticket_id: str | None, title: str
@@ -85,9 +86,12 @@ class Conversations:
     ) -> str:
         """Keep an answer; one without a conversation begins one. Returns the conversation's id.
 
-        standalone: the question with its subject, as it was searched for. One transaction: who asks waits for it.
+        standalone: the question with its subject, as it was searched for. Who asks waits for it, so those who ask at
+        the same time share a transaction.
         """
-        with self.db.write() as session:
+        body, asked = to_body(answer), clean(standalone)  # before, for nobody else is to wait for that
+
+        def write(session: Session) -> str:
             if answer.conversation_id:
                 conversation = _own(session, principal, answer.conversation_id)
                 conversation.updated_at = now()
@@ -95,21 +99,22 @@ class Conversations:
                     conversation.title = _title(answer.question)
             else:
                 conversation = _start(session, principal, ticket_id, answer.question)
-                answer = replace(answer, conversation_id=conversation.id)
             session.add(
                 AnswerRow(
                     id=answer.id,
                     conversation_id=conversation.id,
                     principal=who(principal),
                     question=clean(answer.question),
-                    standalone=clean(standalone),
+                    standalone=asked,
                     tier=answer.tier,
                     answerable=answer.answerable,
-                    body=to_body(answer),
+                    body={**body, "conversation_id": conversation.id},
                     created_at=answer.created_at.replace(tzinfo=None),
                 )
             )
             return conversation.id
+
+        return self._together.write(write)
 
     def shown(self, principal: Principal, answer: Answer) -> Answer:
         """The answer without what was deleted, or taken from this principal, since its passages were loaded."""
