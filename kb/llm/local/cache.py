@@ -45,7 +45,7 @@ class CachedStore:
     """`types.Weights` over a packed model within `budget` bytes. Safe for several threads; close it at the end.
 
     threads: that read. direct: past the page cache; None chooses. warm: fill empty slots in the background,
-    most used experts first. Raises BadModel, CorruptShard, or ModelError when the budget is too small.
+    most used experts first. wait: until the dense matrices are there; else `wait` has to be called. Raises BadModel, CorruptShard, or ModelError when the budget is too small.
     """
 
     def __init__(
@@ -57,6 +57,7 @@ class CachedStore:
         direct: bool | None = None,
         usage_file: Path | None = None,
         warm: bool = True,
+        wait: bool = True,
     ) -> None:
         with Store(path) as store:
             store.require_complete()
@@ -101,16 +102,22 @@ class CachedStore:
         self._lock = threading.Lock()
         self._ready = threading.Condition(self._lock)
         self._admission = threading.Lock()
-        self._opening = 1
-        self._problem: Exception | None = None
         self._closed = False
         self._loader = Loader(readers, self._mender, threads, self._read_ahead, self._lock)
         self._populater = Populater(self._table, self._lock, self._room_ready) if warm else None
         try:
-            self._load_dense()
+            self._dense.load(self._loader, self._ready)
+            if wait:
+                self.wait()
         except BaseException:
             self.close()
             raise
+
+    def wait(self) -> None:
+        """Until the dense matrices are there. CorruptShard, OSError where one cannot be had."""
+        self._dense.wait()
+        with self._lock:
+            self._loader.wake()
 
     @property
     def slots(self) -> int:
@@ -196,6 +203,7 @@ class CachedStore:
             self._closed = True
             if self._populater is not None:
                 self._populater.close()
+            self._dense.loaded()
             self._loader.close()
             self._dense.close()
             if self.usage.steps.any():
@@ -312,26 +320,10 @@ class CachedStore:
 
     def _read_ahead(self) -> list[Load]:
         """What the loader may read while nobody waits (lock held)."""
-        if self._opening:
+        if self._dense.opening:
             return []
         slot = self._guesses.next()
         return [] if slot is None else self._loads(slot)
-
-    def _load_dense(self) -> None:
-        with self._lock:
-            loads = self._dense.loads(self._dense_loaded)
-            self._opening = len(loads)
-            self._loader.demand(loads)
-            while self._opening:
-                self._ready.wait()
-            self._loader.wake()
-        if self._problem is not None:
-            raise self._problem
-
-    def _dense_loaded(self, error: Exception | None) -> None:
-        self._opening -= 1
-        self._problem = self._problem or error
-        self._ready.notify_all()
 
     def _slot_count(self, path: Path, budget: int, most: int) -> int:
         count = min(most, (budget - self.dense_bytes) // self.slot_bytes)

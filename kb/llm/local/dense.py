@@ -6,7 +6,8 @@ the output head as well it is needed whole.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import ctypes
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from kb.llm.local import quant
 from kb.llm.local.arena import Arena
 from kb.llm.local.errors import BadModel
-from kb.llm.local.loader import Load
+from kb.llm.local.loader import Load, Loader
 from kb.llm.local.pages import PageMap
 from kb.llm.local.quant_dense import EMBEDDING, HEAD
 from kb.llm.local.ranges import Mender, Ranges, in_pages
@@ -29,6 +30,10 @@ class Dense:
 
     def __init__(self, path: Path, shards: list[Shard], pages: PageMap | None, mender: Mender) -> None:
         self.rows: Rows | None = None
+        self.opening = 1  # shards that are not there yet
+        self._problem: Exception | None = None
+        self._head: threading.Thread | None = None
+        self._ready = threading.Condition()
         embedding = [shard for shard in shards if shard.name == EMBEDDING]
         tied = all(shard.name != HEAD for shard in shards)
         if embedding and pages is not None and not tied and in_pages(pages, embedding):
@@ -57,9 +62,49 @@ class Dense:
             return self.rows.take(ids)
         return self[name], ids
 
-    def loads(self, done: Callable[[Exception | None], None]) -> list[Load]:
-        """What has to be read at the start."""
-        return [Load(shard, self._piece(shard), done) for shard in self._shards]
+    def load(self, loader: Loader, ready: threading.Condition) -> None:
+        """Begin to read what is in memory. ready: on the cache's lock; told of what is there."""
+        self._ready = ready
+        head = [shard for shard in self._shards if shard.name == HEAD]
+        others = [shard for shard in self._shards if shard.name != HEAD]
+        room = threading.Thread(target=self._load_head, args=(loader, head), name="weights-head", daemon=True)
+        with ready:
+            self.opening = len(self._shards)
+            loader.demand(self._loads(others))
+        room.start()
+        self._head = room
+
+    def wait(self) -> None:
+        """Until all is there. CorruptShard, OSError where something cannot be had."""
+        with self._ready:
+            while self.opening:
+                self._ready.wait()
+        if self._problem is not None:
+            raise self._problem
+
+    def loaded(self) -> None:
+        """No more is going to be asked of the loader."""
+        if self._head is not None:
+            self._head.join()
+
+    def _load_head(self, loader: Loader, shards: list[Shard]) -> None:
+        """Its memory is written to first, in one go that needs nothing of the interpreter: parsing a tokenizer, as a
+        start does meanwhile, holds that for a second, and who reads needs it after every part. See `populate` for why."""
+        for shard in shards:
+            if not shard.part:
+                data = self[shard.name].data
+                ctypes.memset(data.ctypes.data, 0, data.nbytes)
+        with self._ready:
+            loader.demand(self._loads(shards))
+
+    def _loads(self, shards: list[Shard]) -> list[Load]:
+        return [Load(shard, self._piece(shard), self._done) for shard in shards]
+
+    def _done(self, error: Exception | None) -> None:
+        """Of one more (lock held)."""
+        self.opening -= 1
+        self._problem = self._problem or error
+        self._ready.notify_all()
 
     def _piece(self, shard: Shard) -> quant.Bytes:
         return self._packed[shard.name].data[shard.start : shard.start + shard.nbytes]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from kb.llm.local.cache import READERS, CachedStore
@@ -38,29 +37,29 @@ def load_service(file: Path, exact: bool, settings: LocalModelSettings, state: S
     """Load and put into `state`. Returns what closes it all. Raises ModelError, BadModel, CorruptShard."""
     with Store(file) as packed:
         config, texts = ModelConfig.from_json(packed.config), dict(packed.meta)
-    with ThreadPoolExecutor(1) as ahead:  # compiles and parses while the disk is read
-        objects = Objects(settings.models_dir / "kernels")
-        compiled = ahead.submit(Kernels, config, best_path(), "f32" if exact else "f16", objects)
-        parsed = ahead.submit(tokenizer_of, texts, file.name)
-        # The arrays of the largest step are not weights, but what is said to be the model's memory should hold them.
-        work = per_token(config) * Limits(context=settings.context).chunk
-        budget = settings.weight_bytes() - work
-        store = CachedStore(file, budget)
+    # The arrays of the largest step are not weights, but what is said to be the model's memory should hold them.
+    work = per_token(config) * Limits(context=settings.context).chunk
+    budget = settings.weight_bytes() - work
+    store = CachedStore(file, budget, wait=False)  # reads while we compile and parse
     # What the operator has named is for the key-value cache as well; "auto" leaves room for it from the start.
     shared = None if settings.automatic else budget - READERS * STAGING - store.dense_bytes
     model: Model | None = None
     try:
+        dtype = "f32" if exact else "f16"
+        objects = Objects(settings.models_dir / "kernels")
+        compiled = Kernels(config, best_path(), dtype, objects)
+        tokenizer = tokenizer_of(texts, file.name)
+        stamp = _stamp(file, compiled.path, dtype, exact)
+        store.wait()
         pages = page_count(config, settings, exact, shared)
-        model = _model(config, store, pages, settings, exact, compiled.result())
+        model = _model(config, store, pages, settings, exact, compiled)
         pool = PagePool(model.pages)
-        disk = PrefixDisk(file.with_name(file.name + ".prefixes"), _stamp(file, model), model.kv)
+        disk = PrefixDisk(file.with_name(file.name + ".prefixes"), stamp, model.kv)
         disk.load(pool)
         page_bytes = KVCache.page_bytes(config, model.kv.dtype)
         relief = Relief(pool, model.kv, page_bytes, store, together=shared)
         scheduler = Scheduler(model, Limits(context=settings.context), pool, disk, relief)
-        service = Service(
-            file.name.removesuffix(SUFFIX), texts, scheduler, config.vocab_size, parsed.result()
-        )
+        service = Service(file.name.removesuffix(SUFFIX), texts, scheduler, config.vocab_size, tokenizer)
     except BaseException:
         if model is not None:
             model.close()
@@ -132,9 +131,9 @@ def page_count(
     return min(pages, most)
 
 
-def _stamp(file: Path, model: Model) -> bytes:
+def _stamp(file: Path, path: str, dtype: str, exact: bool) -> bytes:
     """What the numbers in the key-value cache depend on: every weight, and the arithmetic."""
-    digest = hashlib.sha256(f"1 {model.path} {model.kv.dtype} {model.exact} ".encode())
+    digest = hashlib.sha256(f"1 {path} {dtype} {exact} ".encode())
     with Store(file) as store:
         digest.update(store.meta.get("config.json", "").encode())
         for shard in store.shards():
