@@ -39,6 +39,10 @@ def ask(page: Any, question: str) -> None:
 
 def test_a_conversation_can_be_copied_saved_and_asked_again(site: Site, page: Any) -> None:
     open_chat(site, page, "Everybody has 27 days of leave.", "年假 二十七天。")
+    page.goto("/?q=from+a+portal")
+    page.wait_for_selector("#conversations p")
+    assert page.input_value("#question") == "from a portal" and page.locator("article").count() == 0
+    page.fill("#question", "")
     page.click("h2 >> text=What would you like to know?")
     page.keyboard.press("/")
     assert page.evaluate("document.activeElement.id") == "question" and page.input_value("#question") == ""

@@ -6,6 +6,7 @@ import re
 
 from kb.store import SYSTEM
 from tests.web.conftest import World
+from web.pages.documents import Hits, find
 
 
 def offered(page: str, part: str) -> list[str]:
@@ -69,3 +70,31 @@ def test_curators_see_what_people_thought_of_their_answers(world: World) -> None
     assert 'id="feedback"' in curator.get("/admin/feedback").get_data(as_text=True)
     assert reader.get("/app/feedback").status_code == 403
     assert reader.get("/admin/feedback").status_code == 404
+
+
+def test_open_pages_keep_the_menu_of_who_is_signed_in(world: World) -> None:
+    for path in ("/api/docs", "/problems/"):
+        assert 'href="/documents"' in world.browser("reader").get(path).get_data(as_text=True), path
+        assert 'href="/documents"' not in world.browser("").get(path).get_data(as_text=True), path
+
+
+def test_an_empty_knowledge_base_says_what_to_do_next(world: World) -> None:
+    assert "What would you like to know?" in world.browser("reader").get("/").get_data(as_text=True)
+    for document in world.kb.documents.list(SYSTEM)[0]:
+        world.kb.documents.delete(SYSTEM, document.id)
+    for entry in world.kb.faqs.list(SYSTEM)[0]:
+        world.kb.faqs.delete(SYSTEM, entry.id)
+    assert (
+        'href="/documents">'
+        in world.browser("editor").get("/").get_data(as_text=True).split('id="empty"', 1)[1]
+    )
+    told = world.browser("reader").get("/").get_data(as_text=True).split('id="empty"', 1)[1]
+    assert "Ask an admin for access" in told and "Add documents" not in told
+
+
+def test_places_of_words_in_a_text() -> None:
+    text = "Grüße\n\nan alle. GRÜSSE  an\talle."
+    assert find(text, "an  ALLE", 1) == Hits("an  ALLE", 1, 2, 7, 14)
+    assert find(text, "an alle", 9).nth == 2 and find(text, "an alle", 9).start == 24
+    assert find(text, "nobody", 1).count == 0 and find(text, " ", 1) == Hits()
+    assert find("a.b", "a.b", 1).count == 1 and find("axb", "a.b", 1).count == 0

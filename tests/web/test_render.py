@@ -75,3 +75,8 @@ def test_a_quoted_table_is_a_table_with_its_mark_below() -> None:
     html = to_html("| A | B |\n| --- | --- |\n| 1 | 2 |\n\n[1]", [CITED], quoted=True)
     assert html.count("<tr>") == 2 and "<td>2</td>" in html
     assert html.index('class="cite"') > html.index("</table>")
+
+
+def test_headings_begin_below_the_questions_whatever_level_the_writer_chose() -> None:
+    assert to_html("### One\n\n#### Two\n\n### Three").count("h3>") == 4
+    assert "<h3>Top</h3>" in to_html("# Top\n\n## Below") and "<h4>Below</h4>" in to_html("# Top\n\n## Below")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from flask import Flask, Response, make_response, render_template
+from flask import Flask, Response, make_response, render_template, request
 from werkzeug.exceptions import NotFound as NothingHere
 
 from web import doors
@@ -14,6 +14,7 @@ from web.problems import KINDS
 
 if TYPE_CHECKING:
     from kb.app import Kb
+    from kb.types import Principal
 
 
 def install(app: Flask, kb: Kb) -> None:
@@ -23,8 +24,14 @@ def install(app: Flask, kb: Kb) -> None:
     def openapi() -> Response:
         return Response(json.dumps(document(), indent=1), mimetype="application/json")
 
+    def reader() -> Principal | None:
+        """Who is signed in, if anybody: these pages are open, but should not lose their reader's menu."""
+        token = request.cookies.get(doors.doors().cookie)
+        return kb.sessions.principal(token) if token else None
+
     def reference() -> Response:
-        return make_response(render_template("api.html", api=document(), resolve=_resolver(document())))
+        made = render_template("api.html", api=document(), resolve=_resolver(document()), me=reader())
+        return make_response(made)
 
     def problem(slug: str) -> Response:
         if slug not in KINDS:
@@ -32,7 +39,7 @@ def install(app: Flask, kb: Kb) -> None:
         return make_response(render_template("problem_kind.html", slug=slug, kind=KINDS[slug]))
 
     def problems() -> Response:
-        return make_response(render_template("problem_kinds.html", kinds=KINDS))
+        return make_response(render_template("problem_kinds.html", kinds=KINDS, me=reader()))
 
     for rule, view, name in (
         ("/api/v1/openapi.json", openapi, "openapi"),

@@ -22,9 +22,12 @@ const sum = (counts) => Object.values(counts).reduce((a, b) => a + b, 0);
 const WORDS = { leased: "running", quarantined: "set aside", ready_with_warnings: "ready with warnings" };
 const listed = (counts) => Object.entries(counts).filter(([, n]) => n).map(([name, n]) => `${n} ${WORDS[name] || name}`).join(", ");
 
+let before = "";
+
 async function status() {
   const s = await attempt(() => call("GET", "/status"));
-  if (s) {
+  if (s && JSON.stringify(s) !== before) { // what is marked or focused stays while nothing changes
+    before = JSON.stringify(s);
     const model = s.model.configured ? (s.model.available ? "Answering" : "Not answering") : "None";
     $("status").replaceChildren(
       tile("Documents", String(sum(s.documents)), listed(s.documents), `in ${s.collections} collection${s.collections === 1 ? "" : "s"}`),
@@ -71,8 +74,10 @@ async function keys() {
 
 let next = null;
 const asked = (question) => el("td", {}, el("span", { className: "clip", title: question, lang: langOf(question) }, question));
-const when = (iso) => el("td", { className: "when", "data-label": "Last asked" }, day(iso));
-const answerIt = (question) => el("td", {}, el("a", { className: "button", href: `/faq?question=${encodeURIComponent(question)}` }, icon("plus"), "FAQ entry"));
+const when = (iso, label) => el("td", { className: "when", "data-label": label }, day(iso));
+const answerIt = (question) => el("td", {}, el("span", { className: "actions" },
+  el("a", { className: "button", href: withQuery("/", { q: question }), "aria-label": `Ask: ${question}` }, "Ask"),
+  el("a", { className: "button", href: withQuery("/faq", { question }), "aria-label": `FAQ entry: ${question}` }, icon("plus"), "FAQ entry")));
 
 async function page(id, rowOf, nothing, more) {
   const found = await attempt(() => call("GET", withQuery(`/${id}`, { cursor: more ? next : null })));
@@ -84,11 +89,11 @@ async function page(id, rowOf, nothing, more) {
   $("more").hidden = !next;
 }
 
-const unanswered = (more = false) => page("unanswered", (row) => el("tr", {}, asked(row.question), el("td", { "data-label": "Times asked" }, String(row.count)), when(row.created_at), answerIt(row.question)), "Every question so far found an answer.", more);
+const unanswered = (more = false) => page("unanswered", (row) => el("tr", {}, asked(row.question), el("td", { "data-label": "Times asked" }, String(row.count)), when(row.created_at, "Last asked"), answerIt(row.question)), "Every question so far found an answer.", more);
 
 const feedback = (more = false) => page("feedback", (row) => el("tr", {}, asked(row.question),
   el("td", { "data-label": "It helped" }, el("span", { className: `tag ${row.rating === "up" ? "good" : "bad"}` }, row.rating === "up" ? "yes" : "no")),
-  el("td", {}, el("span", { className: "clip" }, [REASONS[row.reason] || row.reason, row.comment].filter(Boolean).join(": "))), when(row.created_at), answerIt(row.question)), "Nobody has rated an answer yet.", more);
+  el("td", {}, el("span", { className: "clip" }, [REASONS[row.reason] || row.reason, row.comment].filter(Boolean).join(": "))), when(row.created_at, "When"), answerIt(row.question)), "Nobody has rated an answer yet.", more);
 
 if ($("status")) status();
 if ($("users")) {

@@ -80,7 +80,8 @@ function finished(view, answer, collection) {
   view.done(answer);
   views.push(view);
   save.hidden = false;
-  say(answer.answerable ? `Answer: ${answer.text.slice(0, 300)}${answer.text.length > 300 ? "…" : ""}` : "No answer was found.");
+  const text = view.body.textContent.trim(); // without the signs of Markdown
+  say(`${answer.answerable ? "Answer" : "No answer found"}: ${text.slice(0, 300)}${text.length > 300 ? "…" : ""}`);
   if (!answer.answerable && collection) view.offer("Ask in all collections", () => { choose(""); ask(view.question); });
   if (answer.conversation_id !== conversation) {
     conversation = answer.conversation_id;
@@ -165,6 +166,8 @@ for (const button of document.querySelectorAll(".suggestion")) {
 }
 addEventListener("popstate", () => location.reload());
 
+const given = new URLSearchParams(location.search).get("q"); // /?q=… from a portal or a bookmark: written, not sent
+if (given && !conversation) write(given);
 if ($("collection")) remember($("collection"), "kb.collection");
 if (conversation) load(conversation);
 list();

@@ -11,6 +11,7 @@ const mayWrite = Boolean($("library").dataset.mayWrite);
 export const writable = new Set([...($("into")?.options || [])].map((option) => option.value)); // collections
 const rows = new Map(); // document id → the rows that show it
 const watched = new Set(); // ids that are still being worked on
+const shown = new Map(); // document id → what its rows say
 
 const titleOf = (collection) => [...$("filters").elements.collection.options].find((option) => option.value === collection)?.text || collection;
 
@@ -47,6 +48,9 @@ function rowOf(document) {
 }
 
 function show(document) {
+  const now = JSON.stringify(document);
+  if (shown.get(document.id) === now) return; // a row that is made anew loses the focus
+  shown.set(document.id, now);
   for (const old of rows.get(document.id) || []) {
     const fresh = rowOf(document);
     if (old.isConnected) old.replaceWith(fresh);
@@ -79,6 +83,7 @@ async function remove(document) {
 function gone(id) {
   for (const row of rows.get(id) || []) row.remove();
   rows.delete(id);
+  shown.delete(id);
   watched.delete(id);
 }
 
