@@ -35,6 +35,7 @@ from kb.store.private import private_file
 
 WAL_LIMIT = 16 * 2**20  # bytes; beyond it the next commit checkpoints
 BUSY_TIMEOUT_MS = 5000
+CHECKPOINT_WAIT_MS = 100  # for readers to come to an end; those that begin meanwhile are in nobody's way
 PROBE_S, STUCK_S = 1.0, 120.0
 
 _open: weakref.WeakSet[Database] = weakref.WeakSet()
@@ -208,8 +209,9 @@ class Database:
         connection = self._engine.raw_connection()
         try:
             cursor = connection.cursor()
-            # A reader on an old snapshot must not hold writers up: copy what may be copied, go on.
-            cursor.execute("PRAGMA busy_timeout=0")
+            # Many short reads overlap, so that there is hardly a moment without one: it takes waiting for those that
+            # are under way. A long one must not hold writers up: copy what may be copied, go on.
+            cursor.execute(f"PRAGMA busy_timeout={CHECKPOINT_WAIT_MS}")
             cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
             row = cursor.fetchone()
             cursor.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
