@@ -152,3 +152,15 @@ def test_words_are_found_in_a_document(site: Site, page: Any) -> None:
     page.fill("[name=find]", "holiday")
     page.keyboard.press("Enter")
     page.wait_for_selector(".find >> text=Not found")
+
+
+def test_a_question_survives_the_end_of_the_session(site: Site, page: Any) -> None:
+    open_chat(site, page, "Everybody has 27 days of leave.")
+    page.context.clear_cookies()
+    page.fill("#question", "How many days of leave?")
+    page.keyboard.press("Enter")
+    page.fill("input[name=email]", "ada@example.com")
+    page.fill("input[name=password]", "correct horse battery")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#conversations p")
+    assert page.input_value("#question") == "How many days of leave?"

@@ -3,7 +3,7 @@ import { AnswerView } from "/static/js/answer.js";
 import { showConversations } from "/static/js/conversations.js";
 import { closeEvidence } from "/static/js/evidence.js";
 import { readEvents } from "/static/js/sse.js";
-import { call, el, langOf, problemOf, remember, toast } from "/static/js/ui.js";
+import { call, el, langOf, problemOf, remember, toast, withQuery } from "/static/js/ui.js";
 
 const $ = (id) => document.getElementById(id);
 const [log, scroller, empty, form, box, send, stop, latest, save] = ["log", "scroller", "empty", "composer", "question", "send", "stop", "latest", "save"].map($);
@@ -60,7 +60,7 @@ async function answer(question) {
       body: JSON.stringify(body),
       signal: running.signal,
     });
-    if (!response.ok) throw await problemOf(response);
+    if (!response.ok) throw await problemOf(response, withQuery(location.pathname, { q: question }));
     await readEvents(response, (kind, data) => {
       if (kind === "done") { ended = true; follow(() => finished(view, data, collection)); }
       else if (kind === "error") follow(() => fail(data.detail));
@@ -166,8 +166,8 @@ for (const button of document.querySelectorAll(".suggestion")) {
 }
 addEventListener("popstate", () => location.reload());
 
-const given = new URLSearchParams(location.search).get("q"); // /?q=… from a portal or a bookmark: written, not sent
-if (given && !conversation) write(given);
+const given = new URLSearchParams(location.search).get("q"); // /?q=… from a portal or a bookmark, or after signing in again: written, not sent
+if (given) write(given);
 if ($("collection")) remember($("collection"), "kb.collection");
 if (conversation) load(conversation);
 list();

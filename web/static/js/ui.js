@@ -45,10 +45,10 @@ export class Problem extends Error {
   }
 }
 
-/** The problem in a response that failed. */
-export async function problemOf(response) {
+/** The problem in a response that failed. back: where to go on after signing in again, if the session has ended. */
+export async function problemOf(response, back = location.pathname) {
   const found = await response.json().catch(() => ({}));
-  if (response.status === 401) location.assign(`/login?next=${encodeURIComponent(location.pathname)}`);
+  if (response.status === 401) location.assign(`/login?next=${encodeURIComponent(back)}`);
   return new Problem(found, response.status);
 }
 
