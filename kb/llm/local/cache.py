@@ -61,6 +61,9 @@ class CachedStore:
     ) -> None:
         with Store(path) as store:
             store.require_complete()
+            readers = Readers(
+                path, direct
+            )  # it has the pages that hold the rows of `shards` read all at once
             shards = store.shards()
             self.config, self.layout = store.config, store.layout
             self.texts = {key: value for key, value in store.meta.items() if "." in key}
@@ -70,8 +73,8 @@ class CachedStore:
             max(expert for _, expert in self._shards) + 1,
         )
         self._mender = SourceMender(path)
-        readers = Readers(path, direct)
         self.reader = readers.kind
+        self.hashes = b"".join(shard.sha256 for shard in shards)  # of all that is in the file
         self._dense = Dense(path, [s for s in shards if s.kind == "dense"], readers.pages, self._mender)
         self.dense_bytes = self._dense.nbytes
         gate_up, down = self._shards[0, 0]
@@ -97,6 +100,7 @@ class CachedStore:
         self._hits = self._misses = self._ahead_used = 0
         self._stall_s = 0.0
         self._latest = 0  # layer that asked last
+        self._fetching = False  # rows of the embedding
         self._opened = False  # every layer has been asked
 
         self._lock = threading.Lock()
@@ -140,7 +144,13 @@ class CachedStore:
 
     def rows(self, name: str, ids: NDArray[np.int32]) -> tuple[Packed, NDArray[np.int32]]:
         """A matrix that holds these rows of the one named, and which of its rows they are. Good until the next call."""
-        return self._dense.take(name, ids)
+        self._fetching = True  # nothing is read ahead meanwhile
+        try:
+            return self._dense.take(name, ids)
+        finally:
+            self._fetching = False
+            with self._lock:
+                self._loader.wake()
 
     def experts(self, layer: int, ids: Sequence[int]) -> AbstractContextManager[list[Expert]]:
         """Experts of a layer in the order asked, pinned until exit. CorruptShard when one cannot be had."""
@@ -320,7 +330,7 @@ class CachedStore:
 
     def _read_ahead(self) -> list[Load]:
         """What the loader may read while nobody waits (lock held)."""
-        if self._dense.opening:
+        if self._dense.opening or self._fetching:
             return []
         slot = self._guesses.next()
         return [] if slot is None else self._loads(slot)

@@ -49,7 +49,7 @@ def load_service(file: Path, exact: bool, settings: LocalModelSettings, state: S
         objects = Objects(settings.models_dir / "kernels")
         compiled = Kernels(config, best_path(), dtype, objects)
         tokenizer = tokenizer_of(texts, file.name)
-        stamp = _stamp(file, compiled.path, dtype, exact)
+        stamp = _stamp(store, compiled.path, dtype, exact)
         store.wait()
         pages = page_count(config, settings, exact, shared)
         model = _model(config, store, pages, settings, exact, compiled)
@@ -131,11 +131,9 @@ def page_count(
     return min(pages, most)
 
 
-def _stamp(file: Path, path: str, dtype: str, exact: bool) -> bytes:
+def _stamp(store: CachedStore, path: str, dtype: str, exact: bool) -> bytes:
     """What the numbers in the key-value cache depend on: every weight, and the arithmetic."""
     digest = hashlib.sha256(f"1 {path} {dtype} {exact} ".encode())
-    with Store(file) as store:
-        digest.update(store.meta.get("config.json", "").encode())
-        for shard in store.shards():
-            digest.update(shard.sha256)
+    digest.update(store.texts.get("config.json", "").encode())
+    digest.update(store.hashes)
     return digest.digest()
