@@ -6,6 +6,7 @@ called, so that `kb --help` and `kb ask` start quickly.
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Callable, Mapping
@@ -86,9 +87,8 @@ def main() -> None:
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
-    except BrokenPipeError:
-        sys.stderr.close()  # `kb list | head`: the reader has seen enough
-        sys.exit(0)
+    except SystemExit as end:  # click's own word for a pipe whose reader has seen enough: `kb list | head`
+        sys.exit(0 if "PacifyFlush" in type(sys.stdout).__name__ else end.code)
     except KbError as error:
         _fail(f"{error.title}: {error.detail}" if error.title not in error.detail else error.detail)
     except Exception as error:
@@ -109,6 +109,8 @@ def _describe(error: Exception) -> str:
         state = os.environ.get("KB_DATA")
         hint = ". KB_DATA names it: choose a directory that you may write to"
         return f"{error.filename}: {error.strerror}" + (hint if str(error.filename) == state else "")
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        return "There is no space left on the device that this is written to. Free some, and run it again."
     return f"{type(error).__name__}: {error} (run again with KB_DEBUG=1 for the details)"
 
 

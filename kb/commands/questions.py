@@ -16,8 +16,13 @@ collection_option = click.option(
 )
 
 
+def _readable(context: click.Context, parameter: click.Parameter, given: str) -> str:
+    """Bytes that are no UTF-8 come in as half characters, which no encoder and no database takes."""
+    return given.encode("utf-8", "replace").decode()
+
+
 @click.command()
-@click.argument("question")
+@click.argument("question", callback=_readable)
 @click.option(
     "-k", "limit", type=click.IntRange(1, 50), default=10, show_default=True, help="Passages to show."
 )
@@ -58,7 +63,7 @@ def _print_passage(passage: dict[str, Any]) -> None:
 
 
 @click.command()
-@click.argument("question")
+@click.argument("question", callback=_readable)
 @collection_option
 @json_option
 def ask(question: str, collections: tuple[str, ...], as_json_: bool) -> None:

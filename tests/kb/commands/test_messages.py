@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import socket
+import subprocess
+import sys
 import threading
 from datetime import UTC, datetime
 from pathlib import Path
@@ -104,3 +106,31 @@ def test_an_answer_that_breaks_off_is_a_failure(kb: Any, tmp_path: Path, chunked
         thread.join()
     assert done.returncode == 1 and done.stdout == "Half an\n"
     assert "broke off before the answer was complete" in done.stderr
+
+
+def test_a_reader_who_has_seen_enough_is_no_failure(tmp_path: Path) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        command = [sys.executable, "-m", "kb.cli", "config"]
+        env = {**os.environ, "KB_DATA": str(tmp_path)}
+        done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, env=env, timeout=60)
+    finally:
+        os.close(writer)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+def test_output_that_cannot_be_written_is_a_failure_in_words(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "kb.cli", "config"]
+    with open("/dev/full", "wb") as full:
+        env = {**os.environ, "KB_DATA": str(tmp_path)}
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, env=env, timeout=60)
+    assert done.returncode == 1 and b"no space left" in done.stderr and b"Errno" not in done.stderr
+
+
+def test_a_question_in_another_encoding_is_asked_as_far_as_it_can_be_read(kb: Any) -> None:
+    kb("collection", "create", "default")
+    for command in ("search", "ask"):
+        done = kb(command, os.fsdecode(b"caf\xe9 opening hours"))
+        assert done.returncode == 0 and done.stderr == "", done.stderr
