@@ -6,7 +6,7 @@ import re
 
 from kb.store import SYSTEM
 from tests.web.conftest import World
-from web.pages.documents import Hits, find
+from web.pages.paper import Hits, Piece, find, laid
 
 
 def offered(page: str, part: str) -> list[str]:
@@ -98,3 +98,23 @@ def test_places_of_words_in_a_text() -> None:
     assert find(text, "an alle", 9).nth == 2 and find(text, "an alle", 9).start == 24
     assert find(text, "nobody", 1).count == 0 and find(text, " ", 1) == Hits()
     assert find("a.b", "a.b", 1).count == 1 and find("axb", "a.b", 1).count == 0
+
+
+def test_lines_with_tabs_are_laid_as_tables_and_no_character_is_lost() -> None:
+    text = [
+        ("Prices\n\nModel\tPr", False),
+        ("ice\tSince\nBrio", True),
+        (" 3\t£ 400\n\nOne\tline only.\n", False),
+    ]
+    blocks = laid([Piece(1, part, marked, False, False) for part, marked in text])
+    (table,) = [block for block in blocks if block.rows]
+    assert [[[(p.text, p.marked) for p in cell] for cell in row] for row in table.rows] == [
+        [[("Model", False)], [("Pr", False), ("ice", True)], [("Since", True)]],
+        [[("Brio", True), (" 3", False)], [("£ 400", False)], []],
+    ]
+    assert ["".join(p.text for p in block.pieces) for block in blocks] == [
+        "Prices\n\n",
+        "",
+        "\n",
+        "One\tline only.\n",
+    ]

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import re
 from bisect import bisect_right
-from dataclasses import dataclass
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from flask import Flask, Response, make_response, render_template, request
@@ -16,6 +13,7 @@ from web import doors
 from web.doors import Policy
 from web.endpoints import Reply, endpoint, page, reply
 from web.pages.choice import writable
+from web.pages.paper import WINDOW, Hits, cut, find, laid
 from web.schemas import Strict
 from web.shapes import DocumentList, DocumentOut
 
@@ -24,43 +22,7 @@ if TYPE_CHECKING:
     from kb.store.documents import DocumentText
     from kb.types import Principal
 
-_HEADING = re.compile(r"^#{1,6} +(\S.*)$", re.MULTILINE)
-WINDOW = 60_000  # characters of text on one page
 CONTEXT = 400  # characters around a passage in the side panel
-
-
-@dataclass(frozen=True)
-class Piece:
-    """A run of text on the page: of which page of the document, and whether it is the passage or a heading."""
-
-    page: int | None
-    text: str
-    marked: bool
-    first: bool
-    heading: bool
-
-
-@dataclass(frozen=True)
-class Hits:
-    """Where words stand in a text. nth: the one that is shown, from 1; 0: they stand nowhere."""
-
-    words: str = ""
-    nth: int = 0
-    count: int = 0
-    start: int = 0
-    end: int = 0
-
-
-def find(text: str, words: str, nth: int) -> Hits:
-    """The `nth` place of `words` in `text`, upper and lower case and kinds of white space aside."""
-    parts = words.split()
-    if not parts:
-        return Hits()
-    found = [m.span() for m in re.finditer(r"\s+".join(map(re.escape, parts)), text, re.IGNORECASE)]
-    if not found:
-        return Hits(words)
-    nth = min(max(1, nth), len(found))
-    return Hits(words, nth, len(found), *found[nth - 1])
 
 
 def install(app: Flask, kb: Kb) -> None:
@@ -94,7 +56,7 @@ def install(app: Flask, kb: Kb) -> None:
         begin = _number("from")
         if begin is None:
             begin = max(0, (start or 0) - WINDOW // 4)
-        pieces = cut(text, begin, start, end) if text else []
+        blocks = laid(cut(text, begin, start, end)) if text else []
         return make_response(
             render_template(
                 "document.html",
@@ -102,7 +64,7 @@ def install(app: Flask, kb: Kb) -> None:
                 collection=_title(kb, me, document.collection),
                 text=text,
                 hits=hits,
-                pieces=pieces,
+                blocks=blocks,
                 notice=notice,
                 begin=begin,
                 length=len(text.text) if text else 0,
@@ -133,26 +95,6 @@ def _text(kb: Kb, me: Principal, id: str, revision: int | None) -> DocumentText 
         return kb.documents.text(me, id, revision)
     except NotFound:
         return None
-
-
-def cut(text: DocumentText, begin: int, start: int | None, end: int | None) -> list[Piece]:
-    """The text from `begin`, one window long, cut where pages begin and where the passage begins and ends."""
-    last = min(len(text.text), begin + WINDOW)
-    marked = (start, end) if start is not None and end is not None and start < end else (0, 0)
-    headings = {m.start(): m for m in _HEADING.finditer(text.text, begin, last)}
-    inner = (*text.page_starts, *marked, *headings, *(m.end() for m in headings.values()))
-    edges = sorted({begin, last, *(edge for edge in inner if begin < edge < last)})
-    pieces = []
-    for left, right in pairwise(edges):
-        number = bisect_right(text.page_starts, left) or None
-        first = left in text.page_starts
-        inside = marked[0] <= left and right <= marked[1]
-        heading = headings.get(left)
-        shown = text.text[left:right]
-        if heading and right >= heading.start(1):
-            shown = text.text[heading.start(1) : right]
-        pieces.append(Piece(number, shown.replace("\f", ""), inside, first, heading is not None))
-    return pieces
 
 
 class StatesQuery(Strict):
