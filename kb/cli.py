@@ -87,14 +87,19 @@ def main() -> None:
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
-    except SystemExit as end:  # click's own word for a pipe whose reader has seen enough: `kb list | head`
-        sys.exit(0 if "PacifyFlush" in type(sys.stdout).__name__ else end.code)
+    except SystemExit as end:
+        sys.exit(0 if _seen_enough(end) else end.code)
     except KbError as error:
         _fail(f"{error.title}: {error.detail}" if error.title not in error.detail else error.detail)
     except Exception as error:
         _fail(_describe(error))
     else:  # outside its standalone mode click returns the status of Exit(1) instead of ending with it
         sys.exit(code if isinstance(code, int) else 0)
+
+
+def _seen_enough(end: SystemExit) -> bool:
+    """Whether it is only that the reader of a pipe left, as in `kb list | head`: click and rich call that a failure."""
+    return isinstance(end.__context__, BrokenPipeError) or "PacifyFlush" in type(sys.stdout).__name__
 
 
 def _describe(error: Exception) -> str:
