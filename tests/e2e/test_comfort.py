@@ -48,6 +48,7 @@ def test_a_conversation_can_be_copied_saved_and_asked_again(site: Site, page: An
     assert page.evaluate("document.activeElement.id") == "question" and page.input_value("#question") == ""
     ask(page, "How many days of leave?")
 
+    assert page.title() == "How many days of leave? · Knowledge base"
     page.click("button[aria-label='Copy answer and sources']")
     page.wait_for_selector("#toasts:has-text('Copied')")
     copied = page.evaluate("navigator.clipboard.readText()")

@@ -28,6 +28,9 @@ function add(...nodes) {
   toEnd();
 }
 
+/** What the tab, the history and a bookmark are called: the conversation's first question. */
+const entitle = () => { if (views.length) document.title = `${views[0].question.slice(0, 80)} · Knowledge base`; };
+
 const asked = (text) => el("div", { className: "asked" }, el("h2", { lang: langOf(text) }, text)); // a heading: people jump from question to question
 
 function busy(on) {
@@ -79,6 +82,7 @@ async function answer(question) {
 function finished(view, answer, collection) {
   view.done(answer);
   views.push(view);
+  entitle();
   save.hidden = false;
   const text = view.body.textContent.trim(); // without the signs of Markdown
   say(`${answer.answerable ? "Answer" : "No answer found"}: ${text.slice(0, 300)}${text.length > 300 ? "…" : ""}`);
@@ -106,6 +110,7 @@ async function load(id) {
       view.done(found);
       views.push(view);
     }
+    entitle();
     save.hidden = !views.length;
     toEnd();
   } catch (error) {
