@@ -165,3 +165,27 @@ def test_a_question_survives_the_end_of_the_session(site: Site, page: Any) -> No
     page.keyboard.press("Enter")
     page.wait_for_selector("#conversations p")
     assert page.input_value("#question") == "How many days of leave?"
+
+
+def test_the_faq_goes_out_and_comes_back_changed(site: Site, page: Any, tmp_path: Path) -> None:
+    first = site.kb.faqs.create(
+        SYSTEM,
+        question='How "long"?',
+        answer="Two days,\nor three.",
+        collection="handbook",
+        variants=["Wie lange?", "多久？"],
+    )
+    page.goto("/faq")
+    page.wait_for_selector("#list summary")
+    with page.expect_download() as kept:
+        page.click("#export")
+    file = tmp_path / kept.value.suggested_filename
+    text = Path(kept.value.path()).read_text(encoding="utf-8")
+    file.write_text(text.replace("Two days", "Four days"), encoding="utf-8")
+    page.click("#import")
+    page.set_input_files("#import-form [name=file]", file)
+    page.click("#import-form button[type=submit]")
+    page.wait_for_selector("#report:has-text('0 added, 1 changed.')")
+    (entry,) = site.kb.faqs.list(SYSTEM)[0]
+    assert (entry.id, entry.question, entry.answer) == (first.id, 'How "long"?', "Four days,\nor three.")
+    assert set(entry.variants) == {"Wie lange?", "多久？"}

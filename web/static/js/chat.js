@@ -3,7 +3,7 @@ import { AnswerView } from "/static/js/answer.js";
 import { showConversations } from "/static/js/conversations.js";
 import { closeEvidence } from "/static/js/evidence.js";
 import { readEvents } from "/static/js/sse.js";
-import { call, el, langOf, problemOf, remember, toast, withQuery } from "/static/js/ui.js";
+import { call, download, el, langOf, problemOf, remember, toast, withQuery } from "/static/js/ui.js";
 
 const $ = (id) => document.getElementById(id);
 const [log, scroller, empty, form, box, send, stop, latest, save] = ["log", "scroller", "empty", "composer", "question", "send", "stop", "latest", "save"].map($);
@@ -121,12 +121,10 @@ async function load(id) {
 }
 
 /** The conversation as a Markdown file. */
-function download() {
+function keep() {
   const text = views.map((view) => `## ${view.question}\n\n${view.asText()}\n`).join("\n");
-  const address = URL.createObjectURL(new Blob([text], { type: "text/markdown" }));
   const name = views[0].question.replace(/[^\p{L}\p{N}]+/gu, "-").replace(/^-|-$/g, "").slice(0, 60) || "conversation";
-  el("a", { href: address, download: `${name}.md` }).click();
-  setTimeout(() => URL.revokeObjectURL(address), 60000);
+  download(text, `${name}.md`, "text/markdown");
 }
 
 /** Why the question is too long to be sent, or nothing; a maxlength would cut what is pasted without a word. */
@@ -163,7 +161,7 @@ document.addEventListener("keydown", (event) => {
   if (event.key === "Escape" && running && !event.defaultPrevented) stop.click();
 });
 stop.addEventListener("click", () => { running?.abort(); box.focus(); });
-save.addEventListener("click", download);
+save.addEventListener("click", keep);
 latest.addEventListener("click", () => { toEnd(); box.focus(); });
 scroller.addEventListener("scroll", () => { latest.hidden = below() < 300; }, { passive: true });
 for (const button of document.querySelectorAll(".suggestion")) {

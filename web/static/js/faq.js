@@ -1,5 +1,5 @@
 // The FAQ page: read, search; curators add, change, delete and import.
-import { call, calm, el, icon, problemOf, toast, withQuery } from "/static/js/ui.js";
+import { call, calm, download, el, icon, langOf, problemOf, toast, withQuery } from "/static/js/ui.js";
 
 const $ = (id) => document.getElementById(id);
 const mayWrite = Boolean($("list").dataset.mayWrite);
@@ -10,8 +10,8 @@ function rowOf(entry) {
   const buttons = mayWrite && writable.has(entry.collection) && el("p", { className: "actions" },
     el("button", { type: "button", onclick: () => edit(entry) }, icon("pen"), "Change"),
     el("button", { type: "button", className: "danger", onclick: () => remove(entry) }, icon("trash"), "Delete"));
-  return el("li", { id: entry.id }, el("details", { open: location.hash === `#${entry.id}` }, el("summary", {}, entry.question),
-    el("p", { className: "text" }, entry.answer),
+  return el("li", { id: entry.id }, el("details", { open: location.hash === `#${entry.id}` }, el("summary", { lang: langOf(entry.question) }, entry.question),
+    el("p", { className: "text", lang: langOf(entry.answer) }, entry.answer),
     entry.variants.length ? el("p", { className: "hint" }, `Also: ${entry.variants.join(" · ")}`) : null,
     el("p", { className: "hint" }, entry.collection), buttons));
 }
@@ -27,7 +27,7 @@ async function list(more = false) {
     next = found.next;
     $("more").hidden = !next;
     $("nothing").hidden = $("list").children.length > 0;
-    $("nothing").textContent = wanted.q ? "No entry fits." : "No entries yet.";
+    $("nothing").textContent = wanted.q ? "No entry has these words in its question." : "No entries yet.";
   } catch (error) { toast(error.message); }
 }
 
@@ -80,12 +80,29 @@ async function importFile(file, collection) {
   list();
 }
 
+/** All entries as the CSV that the import takes back: rows with an id change their entry. */
+async function exportAll() {
+  const columns = ["id", "question", "variants", "answer", "collection", "language"];
+  const quoted = (text) => `"${text.replace(/"/g, '""')}"`;
+  const rows = [columns.join(",")];
+  try {
+    for (let cursor = null; ;) {
+      const found = await call("GET", withQuery("/faq", { limit: 200, cursor }));
+      for (const entry of found.data) rows.push(columns.map((name) => quoted(name === "variants" ? entry.variants.join("|") : entry[name] || "")).join(","));
+      cursor = found.next;
+      if (!cursor) break;
+    }
+  } catch (error) { toast(error.message); return; }
+  download(`\ufeff${rows.join("\r\n")}\r\n`, "faq.csv", "text/csv"); // the mark in front tells spreadsheets that it is UTF-8
+}
+
 $("filters").addEventListener("input", calm(() => list()));
 $("filters").addEventListener("submit", (event) => event.preventDefault());
 $("more").addEventListener("click", () => list(true));
 if (mayWrite) {
   $("add").addEventListener("click", () => edit(null));
   $("faq-cancel").addEventListener("click", () => { $("faq-form").hidden = true; });
+  $("export").addEventListener("click", exportAll);
   $("import").addEventListener("click", () => { $("import-form").hidden = false; $("import-form").elements.file.focus(); });
   $("import-cancel").addEventListener("click", () => { $("import-form").hidden = true; });
   $("import-form").addEventListener("submit", (event) => {

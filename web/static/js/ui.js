@@ -111,6 +111,13 @@ export async function copy(text) {
   if (!done) throw new Error("The browser did not allow copying. Mark the text and copy it by hand.");
 }
 
+/** Hand the reader a file that was made on the page. */
+export function download(text, name, type) {
+  const address = URL.createObjectURL(new Blob([text], { type }));
+  el("a", { href: address, download: name }).click();
+  setTimeout(() => URL.revokeObjectURL(address), 60000);
+}
+
 /** Keep what is chosen in this list for the next visit, in this browser. */
 export function remember(select, key) {
   try {
