@@ -13,7 +13,8 @@ KbError                  the base: `detail` says what is wrong and the way out
 ├── DiskFull             507  no space left; nothing acknowledged was lost
 ├── Unavailable          503  a helper process (Tika, the model) does not answer
 └── Broken               500  kb's own state is damaged: `kb doctor` says what
-    └── TooOld           500  it was written by a newer kb
+    ├── TooOld           500  it was written by a newer kb
+    └── Unwritable       500  it is not this user's to write to
 """
 
 from __future__ import annotations
@@ -128,3 +129,9 @@ class TooOld(Broken):
     """This kb does not know the state that a newer one has written. Nothing is damaged."""
 
     title = "This kb is older than its data"
+
+
+class Unwritable(Broken):
+    """The state belongs to another user, or lies on a disk mounted read-only. Nothing is damaged."""
+
+    title = "kb cannot write to its data"

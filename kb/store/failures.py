@@ -11,7 +11,7 @@ from pathlib import Path
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from kb.errors import Broken, Busy, DiskFull, KbError
+from kb.errors import Broken, Busy, DiskFull, KbError, Unwritable
 
 ENOUGH = 2**20  # bytes free below which an input/output error is put down to a full disk
 
@@ -29,7 +29,8 @@ def from_os(error: OSError, path: Path) -> KbError:
     """An operating-system error on kb's own files."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return disk_full(path)
-    return Broken(
+    kind = Unwritable if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS) else Broken
+    return kind(
         f"{error.strerror or error} ({error.filename or path}). Check the disk and the folder's owner."
     )
 
@@ -67,7 +68,7 @@ def _known(error: DBAPIError, path: Path | None) -> KbError | None:
             return disk_full(path)
         return Broken(f"The disk reports an error under the database {path} ({name}). Check the disk.")
     if name.startswith("SQLITE_READONLY"):
-        return Broken(
+        return Unwritable(
             f"The database {path} cannot be written to: its folder is read-only, or another user's. "
             "kb needs to write there even to read; check the owner and rights, or set KB_DATA."
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import multiprocessing
 import os
@@ -14,9 +15,10 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from kb.errors import Broken, Busy
+from kb.errors import Broken, Busy, Unwritable
 from kb.store import db as database_module
 from kb.store.db import Database
+from kb.store.failures import from_os
 from kb.store.tables import MetaRow
 from tests.waiting import until
 
@@ -344,3 +346,9 @@ def test_a_database_that_cannot_be_locked_is_broken(tmp_path: Path) -> None:
     for call in (db.probe, db.migrate):
         with pytest.raises(Broken, match="lock"):
             call()
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EROFS])
+def test_a_state_that_may_not_be_written_is_not_called_damaged(number: int, tmp_path: Path) -> None:
+    error = from_os(OSError(number, os.strerror(number), str(tmp_path)), tmp_path)
+    assert isinstance(error, Unwritable) and "damaged" not in error.title + error.detail
