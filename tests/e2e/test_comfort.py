@@ -189,3 +189,14 @@ def test_the_faq_goes_out_and_comes_back_changed(site: Site, page: Any, tmp_path
     (entry,) = site.kb.faqs.list(SYSTEM)[0]
     assert (entry.id, entry.question, entry.answer) == (first.id, 'How "long"?', "Four days,\nor three.")
     assert set(entry.variants) == {"Wie lange?", "多久？"}
+
+
+def test_the_source_of_a_table_row_is_shown_as_a_table(site: Site, page: Any) -> None:
+    open_chat(site, page, "Prices.\n\nModel\tPrice\nBrio 3\t£ 400\n\nAsk for more.")
+    ask(page, "prices")
+    page.locator(f"{DONE} a.cite").click()
+    page.wait_for_selector("#evidence table")
+    assert page.locator("#evidence td").all_inner_texts() == ["Model", "Price", "Brio 3", "£ 400"]
+    assert page.locator("#evidence td mark").count() == 4 and page.is_visible(
+        "#evidence mark:has-text('Ask for more.')"
+    )

@@ -1,4 +1,5 @@
 // The side panel: the passage behind a citation, marked in the text around it.
+import { laid } from "/static/js/tables.js";
 import { call, el, speak } from "/static/js/ui.js";
 
 const grid = document.getElementById("grid");
@@ -23,13 +24,18 @@ function placeOf(stored, quote, start) {
   return { start: before, end: before + [...found[0]].length };
 }
 
-/** `quote` marked inside `passage`. */
-function marked(stored, said) {
-  const [passage, quote] = [plain(stored), plain(said)];
+// the three ways in which text stands in the panel
+const around = (words) => document.createTextNode(words);
+const said = (words) => el("span", { className: "passage" }, words);
+const quoted = (words) => el("mark", {}, words);
+
+/** `quote` marked inside `passage`, as runs for `laid`; without a quote, or where it is not found, all of it is. */
+function marked(stored, quotation) {
+  const [passage, quote] = [plain(stored), plain(quotation)];
   const found = find(passage, quote);
-  if (!found) return [el("mark", {}, passage)];
+  if (!found) return [[passage, quoted]];
   const after = found.index + found[0].length;
-  return [passage.slice(0, found.index), el("mark", {}, found[0]), passage.slice(after)];
+  return [[passage.slice(0, found.index), said], [found[0], quoted], [passage.slice(after), said]];
 }
 
 /** Where in its document a source stands; what its title says already is left out. */
@@ -61,7 +67,7 @@ export async function openEvidence(source, passage, from) {
   file.href = `/app/documents/${id}/content`;
   file.hidden = !isDocument;
   const quote = source.quote || "";
-  text.replaceChildren(el("span", { className: "passage" }, marked(passage?.text || quote, quote)));
+  text.replaceChildren(...laid(marked(passage?.text || quote, quote)));
   panel.hidden = false;
   grid.classList.add("with-evidence");
   document.getElementById("evidence-title").focus({ preventScroll: true });
@@ -69,12 +75,12 @@ export async function openEvidence(source, passage, from) {
   try {
     const found = await call("GET", `/documents/${id}/excerpt?${query}`);
     if (shown !== source) return; // another source was opened meanwhile
-    const middle = el("span", { className: "passage" }, quote ? marked(found.passage, quote) : el("mark", {}, plain(found.passage)));
-    text.replaceChildren(found.before && `…${plain(found.before)}`, middle, found.after && `${plain(found.after)}…`);
+    const [before, after] = [found.before && `…${plain(found.before)}`, found.after && `${plain(found.after)}…`];
+    text.replaceChildren(...laid([[before, around], ...marked(found.passage, quote), [after, around]]));
     const exact = placeOf(found.passage, quote, passage.start); // of a long passage, the document marks what was quoted
     if (exact) open.href = `/documents/${id}?${new URLSearchParams({ revision: found.revision, ...exact })}#passage`;
     const mark = text.querySelector("mark");
-    text.scrollTop = Math.max(0, mark.offsetTop - text.offsetTop - text.clientHeight / 3);
+    text.scrollTop += mark.getBoundingClientRect().top - text.getBoundingClientRect().top - text.clientHeight / 3;
   } catch {
     if (shown === source) text.append(el("p", { className: "hint" }, "The document has changed or was removed since; this is the passage as it was quoted."));
   }

@@ -1,0 +1,43 @@
+// Stored text keeps a table as lines with tabs; here such lines become a table again (web/pages/paper.py does it for pages).
+import { el } from "/static/js/ui.js";
+
+/** The runs `[text, make]` line by line; a line is whole however many runs it is cut into. */
+function linesOf(runs) {
+  const lines = [[]];
+  for (const [text, make] of runs) {
+    for (const part of text.match(/[^\n]*\n|[^\n]+/g) || []) {
+      lines.at(-1).push([part, make]);
+      if (part.endsWith("\n")) lines.push([]);
+    }
+  }
+  return lines.filter((line) => line.length);
+}
+
+function rowOf(line) {
+  const cells = [el("td")];
+  for (const [text, make] of line) {
+    text.replace(/\n$/, "").split("\t").forEach((part, n) => {
+      if (n) cells.push(el("td"));
+      if (part) cells.at(-1).append(make(part));
+    });
+  }
+  return el("tr", {}, cells);
+}
+
+/** Nodes of a text given as runs `[text, make]`, where make(text) is the node of a part of it. */
+export function laid(runs) {
+  const nodes = [];
+  let rows = [];
+  const flush = () => {
+    if (rows.length > 1) nodes.push(el("table", {}, el("tbody", {}, rows.map(rowOf))));
+    else nodes.push(...rows.flat().map(([text, make]) => make(text)));
+    rows = [];
+  };
+  for (const line of linesOf(runs)) {
+    if (line.some(([text]) => text.includes("\t"))) { rows.push(line); continue; }
+    flush();
+    nodes.push(...line.map(([text, make]) => make(text)));
+  }
+  flush();
+  return nodes;
+}
