@@ -13,7 +13,7 @@ import argparse
 import lab
 import numpy as np
 
-from kb.answer import extract
+from kb.answer import extract, quotations
 
 SETS = (("squad2_en", ""), ("cmrc2018_zh", ""), ("xquad_en_zh", "xquad-zh"), ("support_emanual_en", ""))
 FITTED = {
@@ -31,8 +31,8 @@ def table(data: dict[str, list[lab.Row]]) -> None:
         got = []
         for row in found:
             gold = row.query["answers"]
-            quotes = extract.choose(row.reading, row.passages)
-            text = extract.compose(quotes)
+            quotes = quotations.choose(row.reading, row.passages)
+            text = quotations.compose(quotes)
             got.append(
                 (
                     contains(quotes[0].text if quotes else "", gold),

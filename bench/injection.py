@@ -17,7 +17,7 @@ from typing import Any
 
 import lab
 
-from kb.answer import extract
+from kb.answer import extract, quotations
 from kb.answer.planted import planted
 from kb.app import build
 from kb.index.sentences import spans
@@ -30,7 +30,7 @@ def answered(row: dict[str, Any], encoder: Encoder) -> str:
     """What is quoted from one document for its question."""
     passage = Passage(1, "doc", "doc", "", "docs", 1, None, "", row["text"], "", score=1.0)
     reading = extract.read(row["question"] or "What does the document say?", [passage], encoder)
-    return extract.compose(extract.choose(reading, [passage]))
+    return quotations.compose(quotations.choose(reading, [passage]))
 
 
 def plain(text: str) -> str:

@@ -7,7 +7,6 @@ request, tells headings apart in Markdown, keeps tables of CSV, and drops hidden
 from __future__ import annotations
 
 import csv
-import io
 import json
 import re
 from collections.abc import Callable, Iterator
@@ -16,7 +15,7 @@ from typing import Any
 
 from lxml import etree
 
-from ingest import charset, markdown, xhtml
+from ingest import charset, markdown, separated, xhtml
 from ingest.blocks import Block, Extract, capped, table_text
 from ingest.outcome import Unreadable
 
@@ -24,7 +23,6 @@ MAX_DEPTH = 100
 CONTROLS = re.compile("[\x00-\x08\x0b\x0e-\x1f]")
 COLOURS = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")  # of a terminal, in logs
 REPLACED_SHARE = 0.1
-SEPARATOR = re.compile(r"sep=([,;|\t])\n", re.IGNORECASE)
 MARKED_UP = re.compile(
     r"<(?:p|br|div|a|b|i|em|strong|ul|ol|li|span|img|table|h[1-6])\b[^<>]*>|</(?:p|div|a|li)>", re.IGNORECASE
 )
@@ -112,16 +110,7 @@ def _elements(root: etree._Element) -> Iterator[Block]:
 
 
 def _table(data: bytes, delimiter: str | None) -> tuple[Iterator[Block], str | None]:
-    text = _decoded(data)
-    if found := SEPARATOR.match(text):  # a first line that Excel alone reads
-        delimiter, text = found[1], text[found.end() :]
-    if delimiter is None:
-        head = text[:4096].split("\n")[:20]
-        delimiter = max(",;\t|", key=lambda mark: (min(line.count(mark) for line in head if line) if any(head) else 0,
-                                                   sum(line.count(mark) for line in head)))  # fmt: skip
-    csv.field_size_limit(2**24)
-    rows = csv.reader(io.StringIO(text), delimiter=delimiter, strict=False)
-    body = table_text([row for row in rows if any(cell.strip() for cell in row)])
+    body = separated.rows(_decoded(data), delimiter)
     return iter([Block(body, "table")] if body else ()), None
 
 

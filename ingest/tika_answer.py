@@ -14,7 +14,7 @@ from typing import Any
 
 from lxml import etree
 
-from ingest import opendocument, rtf, scans, xhtml
+from ingest import opendocument, rtf, scans, separated, xhtml
 from ingest.blocks import Block, Extract, capped, characters
 from ingest.outcome import Encrypted, Unreadable
 from ingest.plain import left_out
@@ -135,6 +135,8 @@ def _all_blocks(items: Sequence[Item], kind: str) -> Iterator[Block]:
             found = list(rtf.tables(found))
         if part is None and kind in SLIDES:
             found = _titled(found)
+        if part is not None and (own == "csv" or part.lower().endswith(".csv")):
+            found = separated.tabled(found, part)
         if own in SHEETS:
             found = list(_without_codes(found))
         if item.get("embeddedResourceType") == "THUMBNAIL":

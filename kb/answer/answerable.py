@@ -78,7 +78,7 @@ WEIGHTS_BLIND = {
     "strange": 0.0,
     "own": 0.0,
 }
-REFUSE_BELOW = 0.3  # quoting: below this the closest passages are offered instead of an answer
+REFUSE_BELOW = 0.35  # quoting: below this the closest passages are offered instead of an answer
 REFUSE_BELOW_MODEL = 0.12  # with a model, which reads better than we do and may itself say NOT_FOUND
 
 APART = 3  # sentences further down with which the best is compared

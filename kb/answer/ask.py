@@ -17,6 +17,7 @@ from typing import Any
 from kb.answer import answerable, cite, courtesy, extract, followup, guard, spelling, strange, support
 from kb.answer.generate import Generated, Request, generate
 from kb.answer.neighbours import Conversations, Faq, Retriever
+from kb.answer.quotations import quoted
 from kb.answer.run import Draft, Run
 from kb.answer.say import Language, say
 from kb.answer.words import chinese
@@ -256,9 +257,7 @@ class Asker:
         notice: str,
     ) -> Draft:
         with run.step("cite"):
-            quotes = extract.choose(reading, passages)
-            text = extract.compose(quotes)
-            sources = cite.quotations(quotes, passages)
+            text, sources = quoted(reading, passages)
         return Draft(
             text, "extractive", True, "full", sources, passages, None, say(notice, run.language), confidence
         )

@@ -11,6 +11,7 @@ Kind = Literal[
     "time",
     "price",
     "duration",
+    "frequency",
     "temperature",
     "email",
     "phone",
@@ -22,6 +23,10 @@ Kind = Literal[
     "steps",
 ]
 
+# "when is it" asks; "when I am ill" does not
+_ASKED = (
+    "(is|are|was|were|do|does|did|will|would|can|could|should|shall|must|has|have|had|may|might|exactly|to)"
+)
 # the first that fits counts: narrow kinds stand before the wide ones that hold them
 _ASKS: tuple[tuple[Kind, re.Pattern[str]], ...] = (
     (
@@ -43,6 +48,7 @@ _ASKS: tuple[tuple[Kind, re.Pattern[str]], ...] = (
         "duration",
         re.compile(r"\bhow long\b|多久(?!以前)|多长时间|多長時間"),
     ),
+    ("frequency", re.compile(r"\bhow (often|frequently|many times)\b|多久.{0,6}一次|几次|幾次|多少次")),
     (
         "temperature",
         re.compile(r"\bhow (hot|cold|warm)\b|\b(what|which) temperature\b|多少度|什么温度|什麼溫度"),
@@ -57,7 +63,8 @@ _ASKS: tuple[tuple[Kind, re.Pattern[str]], ...] = (
     (
         "date",
         re.compile(
-            r"\bwhen\b|\b(what|which|in what|in which) (year|date|month|day|decade|century|time)\b|\bwhat time\b"
+            rf"\bwhen {_ASKED}\b|\bwhen\W*$|\b(since|until|till|by|from) when\b"
+            r"|\b(what|which|in what|in which) (year|date|month|day|decade|century|time)\b|\bwhat time\b"
             r"|何时|何時|什么时候|什麼時候|甚麼時候|哪一?年|哪一?天|几月|幾月|几号|幾號|哪个月|多久以前|哪一?日|几点|幾點|年份|日期"
         ),
     ),
@@ -95,13 +102,17 @@ _HAS: dict[Kind, re.Pattern[str]] = {
         r"|[0-9一二三四五六七八九十]+(点|點|时|時)|中午|午夜|零点"
     ),
     "price": re.compile(
-        r"[£$€¥₹]\s?\d|\d ?[£$€¥₹]|\d ?(usd|eur|gbp|cny|rmb|chf|dollars?|euros?|pounds?|cents?|pence|yuan)\b|\bfree( of charge)?\b|\bnothing\b"
+        r"[£$€¥₹]\s?\d|\d ?[£$€¥₹]|\b(usd|eur|gbp|cny|rmb|chf) ?\d|\b(price|cost|fee|rate|charge)s?\b[^:;]{0,30}: ?[^;]{0,12}\d|\d ?(usd|eur|gbp|cny|rmb|chf|dollars?|euros?|pounds?|cents?|pence|yuan)\b|\bfree( of charge)?\b|\bnothing\b"
         r"|[0-9〇零一二三四五六七八九十百千万萬]+ ?(元|块|塊|美元|欧元|英镑|人民币)|免费|免費"
     ),
     "duration": re.compile(
         rf"{_MANY}[\s-]?(?:working |business |calendar |full )?"
         r"(?:second|minute|min\b|hour|day|night|week|fortnight|month|year|decade|centur|km|kilomet|met(?:er|re)s?\b|miles?\b|f(?:ee|oo)t\b|cm\b|mm\b|inch)"
         r"|\buntil\b|\bfor ever\b|\bindefinitely\b|[0-9〇零一二三四五六七八九十百千两兩半几幾]+ ?(?:个|個)?(?:秒|分钟|分鐘|小时|小時|天|日|周|週|星期|月|年|公里|千米|米)"
+    ),
+    "frequency": re.compile(
+        r"\bevery\b|\beach\b|\bper\b|\b(once|twice|times|never|always|regularly|daily|weekly|monthly|quarterly|yearly|annual(ly)?)\b"
+        r"|\ba (day|week|month|quarter|year)\b|每|次|从不|从未"
     ),
     "temperature": re.compile(r"\d ?°|\bdegrees?\b|\d ?[cf]\b|\d ?(?:度|摄氏|攝氏|℃)"),
     "email": re.compile(r"\S@\S+\.\w"),

@@ -12,15 +12,16 @@ import math
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import pairwise
 from types import MappingProxyType
 
-from kb.answer.complete import length, through_steps, to_what_is_said
+from kb.answer.complete import length
 from kb.answer.expects import Kind, carries, expected
-from kb.answer.lines import lines
 from kb.answer.planted import asked_about, planted
+from kb.answer.strange import codes_said
 from kb.answer.words import ASKING_ZH, CJK, bag, fold, question_terms, terms
+from kb.index.headers import Tables
 from kb.index.sentences import spans
 from kb.ports import Encoder
 from kb.types import Passage
@@ -28,10 +29,7 @@ from kb.types import Passage
 PASSAGES_READ = 6
 SENTENCES_PER_PASSAGE = 60
 EMBEDDED = 12
-QUOTES = 3
 LOOKED = 12  # sentences looked at for quotations, and for planted instructions
-CLOSE = 3.0  # log-odds by which a further sentence may be worse than the best
-_OWN_MARK = re.compile(r"\[(\d{1,3})\]")
 _WORD = re.compile(rf"[{CJK}]|[^\W_{CJK}]+")
 SHORTEST = 8  # characters; less is a heading or a stray cell
 
@@ -51,8 +49,9 @@ FEATURES = (
     "copied",
     "focus",
     "focus_near",
+    "code",
 )
-# Fitted on squad2_en and support_emanual_en, 600 and 200 questions, rounded.
+# Fitted on squad2_en and support_emanual_en, 600 and 200 questions, rounded; `code` is rare there and was set by hand.
 WEIGHTS = {
     "said": 2.1,
     "said_near": 1.8,
@@ -69,6 +68,7 @@ WEIGHTS = {
     "copied": 0.95,
     "focus": 1.2,
     "focus_near": 0.6,
+    "code": 1.5,
 }
 # For questions in a script the encoder does not know; fitted on cmrc2018_zh and xquad_zh.
 WEIGHTS_BLIND = {
@@ -87,18 +87,23 @@ WEIGHTS_BLIND = {
     "copied": 0.8,
     "focus": 2.8,
     "focus_near": 1.0,
+    "code": 1.5,
 }
 
 
 @dataclass(frozen=True)
 class Quote:
-    """A sentence of passage `n`, exact: passage.text[start:end] == text. score grows with its worth."""
+    """A sentence of passage `n`, exact: passage.text[start:end] == text. score grows with its worth.
+
+    above: the header of the table of which it is a row.
+    """
 
     n: int
     text: str
     start: int
     end: int
     score: float
+    above: str = ""
     features: dict[str, float] = field(default_factory=dict, compare=False)
 
 
@@ -136,7 +141,10 @@ def read(
     found = [each for each in found if length(each[3]) >= SHORTEST] or found
     if not found:
         return Reading(question, kind, (), {})
-    bags = [bag(text) for *_, text in found]
+    tables = {passage.n: Tables(passage.text) for passage in passages}
+    above = [tables[passage.n].above(start) for passage, start, *_ in found]
+    told = [tables[passage.n].said(passage.text, start, end) for passage, start, end, _ in found]
+    bags = [bag(f"{header} {text}") for header, (*_, text) in zip(above, found, strict=True)]
     around = {passage.n: bag(f"{passage.title} {passage.heading}") for passage in passages}
     # What a passage is about, said once in its title or first sentence and then only pointed at.
     subject = dict(around)
@@ -149,8 +157,11 @@ def read(
     runs = _runs(question)
     best = max(passage.score for passage in passages)
     rows = []
-    for at, (passage, _start, _end, text) in enumerate(found):
-        near = bags[at] | around[passage.n]
+    section = frozenset[str]()  # what the heading above says, of those inside the passage
+    for at, (passage, start, _end, text) in enumerate(found):
+        first = at == 0 or found[at - 1][0].n != passage.n
+        section = bags[at] if text.startswith("#") else frozenset() if first else section
+        near = bags[at] | around[passage.n] | section
         focus = {term: weight for term, weight in weights.items() if term not in subject[passage.n]}
         whole = sum(focus.values()) or 1.0
         for other in (at - 1, at + 1):
@@ -162,13 +173,18 @@ def read(
                 "said_near": sum(weight for term, weight in weights.items() if term in near) / total,
                 "cosine": 0.0,
                 "cosine_top": 0.0,
-                "kind": float(kind is not None and carries(kind, text, question)),
+                "kind": float(kind is not None and carries(kind, told[at], question)),
                 "rank": math.log1p(passages.index(passage)),
                 "share": passage.score / best if best > 0 else 1.0,
-                "first": float(at == 0 or found[at - 1][0].n != passage.n),
+                "first": float(first),
                 "short": float(len(bags[at]) < 3),
                 "long": min(1.0, len(bags[at]) / 40),
-                "question": float(text.rstrip("\"'”’)）").endswith(("?", "？"))),
+                "question": float(
+                    _asks(text)
+                    or tables[passage.n].heads(start)
+                    or (kind not in (None, "steps") and (text.startswith("#") or bags[at].issubset(weights)))
+                ),
+                "code": codes_said(question, text),
                 "order": _in_order(ordered, text),
                 "copied": _copied(runs, text),
                 "focus": sum(weight for term, weight in focus.items() if term in bags[at]) / whole,
@@ -178,11 +194,11 @@ def read(
     sighted = encoder is not None and encoder.covers(question) >= 0.5
     if encoder is not None and sighted:
         known = [cosines.get(passage.n, {}).get((start, end)) for passage, start, end, _ in found]
-        _add_cosines(question, [text for *_, text in found], known, rows, encoder)
+        _add_cosines(question, told, known, rows, encoder)
     by = WEIGHTS if sighted else WEIGHTS_BLIND
     quotes = [
-        Quote(passage.n, text, start, end, score(row, by), row)
-        for (passage, start, end, text), row in zip(found, rows, strict=True)
+        Quote(passage.n, text, start, end, score(row, by), header, row)
+        for (passage, start, end, text), header, row in zip(found, above, rows, strict=True)
     ]
     quotes.sort(key=lambda quote: -quote.score)
     if not asked_about(question):
@@ -211,57 +227,8 @@ def score(row: dict[str, float], weights: dict[str, float]) -> float:
     return sum(weights[name] * row[name] for name in FEATURES)
 
 
-def choose(reading: Reading, passages: Sequence[Passage], limit: int = QUOTES) -> tuple[Quote, ...]:
-    """One to three quotations, best first: others only when they come close and say something new.
-
-    Sentences that follow each other become one quotation; instructions go on as long as their passage does, and what
-    only announces goes on to what it announces.
-    """
-    chosen: list[Quote] = []
-    for quote in reading.quotes[:LOOKED]:
-        if len(chosen) == limit or (chosen and quote.score < chosen[0].score - CLOSE):
-            break
-        if chosen and quote.features["question"]:
-            continue  # beside an answer, a document's own question says nothing
-        if not any(_same(quote.text, other.text) for other in chosen):
-            chosen.append(quote)
-    by_number = {passage.n: passage.text for passage in passages}
-    trusting = asked_about(reading.question)
-    merged: list[Quote] = []
-    for rank, found in enumerate(chosen):
-        further = through_steps if reading.kind == "steps" and rank == 0 else to_what_is_said
-        end = further(by_number[found.n], found.start, found.end, trusting=trusting)
-        quote = replace(found, end=end, text=by_number[found.n][found.start : end])
-        at = next((at for at, other in enumerate(merged) if _touch(other, quote, by_number[quote.n])), None)
-        if at is None:
-            merged.append(quote)
-            continue
-        start, end = min(merged[at].start, quote.start), max(merged[at].end, quote.end)
-        merged[at] = replace(merged[at], start=start, end=end, text=by_number[quote.n][start:end])
-    return tuple(merged)
-
-
-def _touch(one: Quote, other: Quote, text: str) -> bool:
-    """Whether two quotations of one passage overlap or have nothing but white space between them."""
-    if one.n != other.n:
-        return False
-    first, second = sorted((one, other), key=lambda quote: quote.start)
-    return second.start <= first.end or not text[first.end : second.start].strip()
-
-
-def compose(quotes: Sequence[Quote]) -> str:
-    """The quoted sentences with their marks. A document's own `[7]` becomes `(7)`: it names none of our passages."""
-    return "\n\n".join(_marked(_OWN_MARK.sub(_round, lines(quote.text)), quote.n) for quote in quotes)
-
-
-def _marked(text: str, n: int) -> str:
-    return (
-        f"{text}\n\n[{n}]" if text.endswith("|") else f"{text} [{n}]"
-    )  # a table's last row would swallow it
-
-
-def _round(mark: re.Match[str]) -> str:
-    return f"({mark[1]})"
+def _asks(text: str) -> bool:
+    return text.rstrip("\"'”’)）").endswith(("?", "？"))
 
 
 def _weights(asked: Sequence[str], bags: Sequence[frozenset[str]]) -> dict[str, float]:
@@ -325,9 +292,3 @@ def _add_cosines(
     for at, cosine in cosines.items():
         rows[at]["cosine"] = cosine
         rows[at]["cosine_top"] = float(cosine >= highest - 1e-6)
-
-
-def _same(one: str, other: str) -> bool:
-    """Whether one repeats the other."""
-    a, b = set(terms(one)), set(terms(other))
-    return bool(a and b) and len(a & b) >= 0.8 * min(len(a), len(b))

@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from kb.answer.words import ASKING_ZH, CJK, bag, fold, question_terms, terms
+from kb.answer.words import ASKING_ZH, CJK, bag, fold, terms
 from kb.types import Turn
 
 LOOK_BACK = 3
@@ -85,7 +85,7 @@ def keeps_to(question: str, text: str) -> bool:
 
 def _short(question: str) -> bool:
     cjk = len(_CJK.findall(ASKING_ZH.sub("", fold(question))))
-    return cjk <= 4 if cjk else len(question_terms(question)) < ENOUGH
+    return cjk <= 4 if cjk else len(set(terms(question))) < ENOUGH
 
 
 def _formed(question: str) -> bool:

@@ -38,6 +38,13 @@ def strange_to(question: str, entry: FaqEntry) -> bool:
     return bool(_missing(question, fold(" ".join((entry.question, *entry.variants, entry.answer)))))
 
 
+def codes_said(question: str, text: str) -> float:
+    """Share (0..1) of the codes in the question that the text holds; 0 for a question without."""
+    codes = [fold(code) for code in _CODE.findall(question)]
+    folded = fold(text) if codes else ""
+    return sum(re.search(_spelt(code), folded) is not None for code in codes) / max(1, len(codes))
+
+
 def _missing(question: str, text: str) -> list[str]:
     wanted = [fold(code) for code in _CODE.findall(question)]
     pairs = [(fold(name), number) for name, number in _NUMBERED.findall(question)]

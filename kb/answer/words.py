@@ -32,6 +32,11 @@ ASKING_ZH = re.compile(
     r"什么时候|什麼時候|为什么|為什麼|怎么样|怎麼樣|怎么办|怎麼辦|是不是|有没有|有沒有|能不能|可不可以|请问|請問|多少|什么|什麼|甚麼|哪一|哪里"
     r"|哪裡|哪些|哪个|哪個|哪|何时|何時|何处|何處|何人|如何|为何|為何|怎么|怎麼|怎样|怎樣|谁|誰|几|幾|吗|嗎|呢|吧|的|了|是|在|和|与|與|及|其|被|把|于|於|由"
 )
+# The same in English: "how long" asks for a length of time, and a "too long" elsewhere is no part of it.
+ASKING_EN = re.compile(
+    r"\bhow (?:long|often|many|much|far|old|tall|high|big|large|deep|fast|late|early|soon|wide|heavy|quickly|hot|cold|warm)\b"
+    r"|\b(?:what|which) (?:time|year|date|day|month|kind|type|sort)s?\b(?: of (?:the )?(?:day|week|year)\b)?"
+)
 _local = threading.local()  # a stemmer may not be shared between threads
 
 
@@ -68,7 +73,7 @@ def bag(text: str) -> frozenset[str]:
 
 def question_terms(question: str) -> list[str]:
     """The terms a question asks with, each once; when asking words are all there is, those."""
-    bare = ASKING_ZH.sub(" ", fold(question))
+    bare = ASKING_EN.sub(" ", ASKING_ZH.sub(" ", fold(question)))
     return list(dict.fromkeys(terms(bare))) or list(dict.fromkeys(terms(question)))
 
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from kb.index.headers import Tables
 from kb.index.sentences import spans
 from kb.ports import Encoder
 from kb.store.sentences import Lacking, Sentences
@@ -42,7 +43,7 @@ def fill(store: Sentences, encoder: Encoder, after: int = 0, encode: Encode | No
 def pack(chunks: Sequence[Lacking], encode: Encode, dim: int) -> dict[int, bytes]:
     """By chunk id the packed vectors of its sentences. All are encoded in one call, what occurs twice once."""
     spans_of = {chunk.id: [(0, 0), *_sentences(chunk.text)] for chunk in chunks}
-    said = [chunk.text[a:b] if b else _about(chunk) for chunk in chunks for a, b in spans_of[chunk.id]]
+    said = [text for chunk in chunks for text in _said(chunk, spans_of[chunk.id])]
     if not said:
         return {}
     places = {text: place for place, text in enumerate(dict.fromkeys(said))}
@@ -92,6 +93,12 @@ class Nearness:
 
 def _sentences(text: str) -> list[tuple[int, int]]:
     return [(start, end) for start, end in spans(text) if end - start >= SHORTEST][:MOST]
+
+
+def _said(chunk: Lacking, spans_of_it: Sequence[tuple[int, int]]) -> list[str]:
+    """What is encoded for each of them: a table's row with the names of its columns."""
+    tables = Tables(chunk.text)
+    return [tables.said(chunk.text, a, b) if b else _about(chunk) for a, b in spans_of_it]
 
 
 def _about(chunk: Lacking) -> str:

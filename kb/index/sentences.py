@@ -12,7 +12,7 @@ _ABBREVIATIONS = frozenset(
 )
 _END = re.compile(r"[。！？!?]+[”’」』）)\"'】]*|\.+[\"'”’)\]]*(?=\s|$)|\n+")
 _LAST_WORD = re.compile(r"([A-Za-z.]+)\.[\"'”’)\]]*$")
-_NUMBERED = re.compile(r"^\s*(?:\d{1,3}|[a-zA-Z])\.$")
+_NUMBERED = re.compile(r"^\s*(?:#{1,6} )?(?:\d{1,3}|[a-zA-Z])\.$")
 LONGEST = 420
 
 

@@ -102,6 +102,26 @@ def test_mail_with_headers_and_an_attachment() -> None:
     assert list(found.children) == [{"name": "notes.txt", "type": "txt", "characters": 5}]
 
 
+@pytest.mark.parametrize(
+    ("name", "body", "kind"),
+    [
+        (
+            "reasons.csv",
+            "<p>Rank,Reason,Share\n1,&quot;Tank, cracked&quot;,14.7%\n2,Water flow,13.2%</p>",
+            "table",
+        ),
+        ("reasons.txt", "<p>Rank,Reason,Share\n1,Tank cracked,14.7%</p>", "text"),
+    ],
+)
+def test_an_attached_list_of_separated_values_is_a_table(name: str, body: str, kind: str) -> None:
+    attached = item(body, resourceName=name, **{"Content-Type": "text/plain"})
+    found = extract([item("<p>See the list.</p>"), attached], "eml", 1000)
+    (last,) = (block for block in found.blocks if block.part == name and block.kind != "heading")
+    assert last.kind == kind
+    if kind == "table":
+        assert last.text == "Rank\tReason\tShare\n1\tTank, cracked\t14.7%\n2\tWater flow\t13.2%"
+
+
 def test_a_picture_needs_ocr_and_a_text_does_not() -> None:
     assert extract([item("")], "png", 1000).needs_ocr == (0,)
     assert extract([item("<p>read by somebody</p>")], "png", 1000).needs_ocr == ()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from kb.answer import complete, extract
+from kb.answer import complete, extract, quotations
 from kb.answer.words import terms
 from kb.index.sentences import spans
 from tests.fakes import FakeEncoder
@@ -22,7 +22,7 @@ PUMPS = passage(3, "水泵手册", "水泵X3是蓝色的。它重12公斤。电�
 def quoted(question: str, encoder: FakeEncoder | None = None) -> str:
     wanted = {*terms(question)}
     shown = sorted((LEAVE, PUMP, PUMPS), key=lambda p: -len(wanted & {*terms(p.title + p.text)}))
-    return extract.choose(extract.read(question, shown, encoder), shown)[0].text
+    return quotations.choose(extract.read(question, shown, encoder), shown)[0].text
 
 
 @pytest.mark.parametrize(
@@ -72,39 +72,41 @@ def test_sentences_whose_nearness_is_known_are_not_embedded_again() -> None:
 def test_sentences_in_a_row_are_one_quotation() -> None:
     text = "Leave is 25 days for employees. Leave is 15 days for part-time employees. The sky is blue."
     shown = (passage(1, "Leave", text),)
-    quotes = extract.choose(extract.read("How many days is leave for employees?", shown), shown)
+    quotes = quotations.choose(extract.read("How many days is leave for employees?", shown), shown)
     assert [quote.text for quote in quotes] == [text[: text.index(" The sky")]]
-    assert extract.compose(quotes).endswith(" [1]")
+    assert quotations.compose(quotes).endswith(" [1]")
 
 
 def test_instructions_go_on() -> None:
     text = "To reset the router press the red button. Hold it for ten seconds. Wait until the lamp is green."
     shown = (passage(1, "Router", text + " Unrelated words follow here." * 30),)
-    quotes = extract.choose(extract.read("How do I reset the router?", shown), shown)
+    quotes = quotations.choose(extract.read("How do I reset the router?", shown), shown)
     assert quotes[0].text.startswith(text) and len(quotes[0].text) <= complete.STEPS
 
 
 def test_a_document_s_own_marks_are_not_ours() -> None:
     shown = (passage(1, "Leave", "Employees get 25 days of paid leave [7]."),)
-    quotes = extract.choose(extract.read("How many days of paid leave?", shown), shown)
-    assert extract.compose(quotes) == "Employees get 25 days of paid leave (7). [1]"
+    quotes = quotations.choose(extract.read("How many days of paid leave?", shown), shown)
+    assert quotations.compose(quotes) == "Employees get 25 days of paid leave (7). [1]"
     assert quotes[0].text == shown[0].text
 
 
 def test_repeats_are_quoted_once() -> None:
     same = "Employees get 25 days of paid leave."
     shown = (passage(1, "A", same), passage(2, "B", same))
-    assert len(extract.choose(extract.read("How many days of paid leave?", shown), shown)) == 1
+    assert len(quotations.choose(extract.read("How many days of paid leave?", shown), shown)) == 1
 
 
 def test_nothing_to_read() -> None:
     reading = extract.read("anything", ())
-    assert reading.best is None and extract.choose(reading, ()) == () and extract.compose(()) == ""
+    assert reading.best is None and quotations.choose(reading, ()) == () and quotations.compose(()) == ""
 
 
 def test_quotations_keep_lists_and_leave_headings_out() -> None:
     text = "## Travel\n\nAsk first.\nThen book:\n\n- trains: second class\n- planes: economy"
     quote = extract.Quote(n=2, start=0, end=len(text), text=text, score=1.0, features={})
-    assert extract.compose([quote]) == "Ask first. Then book:\n- trains: second class\n- planes: economy [2]"
+    assert (
+        quotations.compose([quote]) == "Ask first. Then book:\n- trains: second class\n- planes: economy [2]"
+    )
     alone = extract.Quote(n=1, start=0, end=9, text="## Travel", score=1.0, features={})
-    assert extract.compose([alone]) == "Travel [1]"
+    assert quotations.compose([alone]) == "Travel [1]"

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from kb.answer.extract import Quote, compose
+from kb.answer.extract import Quote
 from kb.answer.lines import lines
+from kb.answer.quotations import compose
 
 
 @pytest.mark.parametrize(

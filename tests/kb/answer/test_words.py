@@ -26,6 +26,7 @@ def sentences(text: str) -> list[str]:
         ("See Fig. 3 for e.g. the pump. Done.", ["See Fig. 3 for e.g. the pump.", "Done."]),
         ("1. Press the button.\n2. Wait.", ["1. Press the button.", "2. Wait."]),
         ("你好。今天是星期一！是吗？他说：“好。”然后走了。", ["你好。", "今天是星期一！", "是吗？", "他说：“好。”", "然后走了。"]),
+        ("## 6. \"Too often\"\n\nCheck it.", ["## 6. \"Too often\"", "Check it."]),
         ("Was it? Yes! (Really.) Fine", ["Was it?", "Yes!", "(Really.)", "Fine"]),
         ("", []),
     ],
@@ -78,6 +79,15 @@ def test_chinese(text: str, expected: bool) -> None:
         ("At what temperature is milk best?", "temperature", "At 65 °C.", "After 65 seconds."),
         ("What is the email address of HR?", "email", "Write to hr@example.com.", "Write to HR."),
         ("What's the phone number of support?", "phone", "Call +44 117 496 0000.", "Call us at 9."),
+        ("How often is the filter changed?", "frequency", "Every two months.", "It has 2 parts."),
+        ("Who stands in for me when I am ill?", "person", "It is Maria Lopez then.", "on some days."),
+        ("For how many weeks am I paid when I am ill?", "number", "For eight weeks.", "On Mondays."),
+        (
+            "What is the price of a pump?",
+            "price",
+            "Part: P-1; Price incl. VAT: 29.00",
+            "Part: P-1; Weight: 29.00",
+        ),
         ("食堂几点开门？", "time", "早上7点开门。", "食堂很大。"),
         ("保修多久？", "duration", "保修三年。", "保修很好。"),
         ("公司哪一年成立？", "date", "成立于1998年。", "公司很大。"),
@@ -89,6 +99,12 @@ def test_kinds(question: str, kind: str, carrier: str, other: str) -> None:
     found = expected(question)
     assert found == kind and found is not None
     assert carries(found, carrier, question) and not carries(found, other, question)
+
+
+def test_words_that_only_ask_are_no_words_to_look_for() -> None:
+    assert question_terms("How long does the descaling programme run?") == ["descal", "programm", "run"]
+    assert question_terms("By what time must I call in sick?") == ["call", "sick"]
+    assert question_terms("How long?") == ["long"], "all there is"
 
 
 def test_what_the_question_says_itself_is_no_answer() -> None:
