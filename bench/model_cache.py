@@ -35,6 +35,7 @@ from kb.llm.local.config import ModelConfig
 from kb.llm.local.layout import Made, matrices
 from kb.llm.local.pack import shards_of
 from kb.llm.local.plan import GPT_OSS_20B
+from kb.llm.local.quant_dense import EMBEDDING
 from kb.llm.local.settings import parse_size
 from kb.llm.local.store import FORMAT, Store
 
@@ -231,8 +232,8 @@ def _budget(path: Path, arguments: argparse.Namespace, layers: int) -> int:
     if arguments.ram:
         return parse_size(arguments.ram, "--ram")
     with Store(path) as store:
-        dense = sum(shard.nbytes for shard in store.shards() if shard.kind == "dense")
-    return int(dense + 1.14e9 * layers / 24 + 8e6)
+        resident = sum(s.nbytes for s in store.shards() if s.kind == "dense" and s.name != EMBEDDING)
+    return int(resident + 1.73e9 * layers / 24 + 20e6)
 
 
 def measure(path: Path, arguments: argparse.Namespace, budget: int) -> None:
