@@ -428,6 +428,35 @@ def test_a_damaged_dense_matrix_stops_the_opening(model: Path, tmp_path: Path) -
     assert threading.active_count() == before
 
 
+def test_opening_need_not_be_waited_for(model: Path, tmp_path: Path) -> None:
+    CachedStore(model, 1 << 30, wait=False).close()
+    with CachedStore(model, 1 << 30, wait=False) as store:
+        store.wait()
+        head = store.dense("lm_head.weight")
+        assert hashlib.sha256(head.data).digest() == _shard(model, "lm_head.weight").sha256
+    with Store(model, writable=True) as kept:
+        kept.set_meta({"source": str(tmp_path / "gone")})
+    _spoil(model, _shard(model, "model.norm.weight"))
+    with CachedStore(model, 1 << 30, wait=False) as store, pytest.raises(CorruptShard, match="model.norm"):
+        store.wait()
+
+
+def test_nothing_is_read_ahead_while_rows_are(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = []
+    with CachedStore(model, _budget(model, 8), warm=False) as store:
+
+        def take(*_: object) -> tuple[None, None]:
+            store.hint(1, [6, 2])
+            time.sleep(0.05)
+            found.append(store.report()["ahead_loads"])
+            return None, None
+
+        monkeypatch.setattr(store._dense, "take", take)
+        store.rows(EMBEDDING, np.zeros(1, np.int32))
+        assert found == [0]
+        _settled(store, lambda report: report["ahead_loads"] == 2)  # and goes on afterwards
+
+
 def test_several_threads_share_few_slots(model: Path, right: Callable[[int, int, Expert], bool]) -> None:
     def work(store: CachedStore, seed: int) -> bool:
         random, good = np.random.default_rng(seed), True
