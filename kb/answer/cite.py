@@ -16,6 +16,10 @@ _MARK = re.compile(
 )
 _NUMBER = re.compile(r"\d{1,3}")
 _GAP = re.compile(r"[ \t]+(?=[.,;:!?。，；：！？])")
+_DOUBLE = re.compile(r"(?<=\S)[ \t]{2,}(?=\S)")  # where a mark was; at a line's start it is a list's depth
+# what Markdown puts before and around words: list and quotation marks, borders of cells; emphasis
+_BEFORE = re.compile(r"^\s*(?:(?:[-*+•>]|#{1,6}|\d{1,3}[.)])\s+)+|\|")
+_AROUND = re.compile(r"\*\*|__|`")
 _MARK_CLEAN = re.compile(r"\[(\d{1,3})\]")
 _SENTENCE_MARKS = re.compile(r"(?:\s*\[\d{1,3}\])+")
 
@@ -38,7 +42,7 @@ def normalise(text: str, shown: Sequence[Passage]) -> str:
         return "".join(f"[{n}]" for n in dict.fromkeys(numbers) if n in known)
 
     def once(said: str) -> str:
-        return _GAP.sub("", re.sub(r"[ \t]{2,}", " ", _MARK.sub(plain, said))).strip()
+        return _GAP.sub("", _DOUBLE.sub(" ", _MARK.sub(plain, said))).strip()
 
     # taking a mark out may leave another one: "[[9]3]"
     while (cleaned := once(text)) != text:
@@ -52,7 +56,7 @@ def marked(text: str) -> tuple[int, ...]:
 
 
 def claims(text: str) -> list[tuple[str, tuple[int, ...]]]:
-    """The sentences of a normalised answer, without marks, each with the passages it cites.
+    """The sentences of a normalised answer, without marks and Markdown, each with the passages it cites.
 
     A mark that stands after the full stop belongs to the sentence before it.
     """
@@ -61,7 +65,8 @@ def claims(text: str) -> list[tuple[str, tuple[int, ...]]]:
     for start, end in spans(moved):
         sentence = moved[start:end]
         numbers = tuple(dict.fromkeys(int(n) for n in _MARK_CLEAN.findall(sentence)))
-        bare = _SENTENCE_MARKS.sub("", sentence).strip()
+        bare = _AROUND.sub("", _BEFORE.sub(" ", _SENTENCE_MARKS.sub("", sentence)))
+        bare = " ".join(bare.split())
         if any(character.isalnum() for character in bare):
             found.append((bare, numbers))
     return found

@@ -57,7 +57,7 @@ _TEXTS: dict[str, dict[Language, str]] = {
     },
     "waiting": {
         "en": "Waiting for the language model, number {position} in line.",
-        "zh": "正在等待语言模型，前面还有 {position} 位。",
+        "zh": "正在等待语言模型，排在第 {position} 位。",
     },
     "writing": {"en": "Writing the answer.", "zh": "正在撰写回答。"},
     "searching": {"en": "Searching the documents.", "zh": "正在检索文档。"},

@@ -29,6 +29,7 @@ class Tables:
     """The tables of a text, by place."""
 
     def __init__(self, text: str) -> None:
+        self._text = text
         self._found: list[Table] = []
         for run in _RUN.finditer(text) if "\t" in text else ():
             header, _, rest = run.group().partition("\n")
@@ -53,9 +54,11 @@ class Tables:
         return _under(header, text[start:end]) if header else text[start:end]
 
     def heads(self, place: int) -> bool:
-        """Whether a row at this place only names the columns."""
+        """Whether a row at this place only names the columns, be it again: pieces of a long table repeat their header."""
         table = self.at(place)
-        return table is not None and table.names and place < table.start
+        if table is None or not table.names:
+            return False
+        return place < table.start or self._text.startswith(f"{table.header}\n", place)
 
 
 def _under(header: str, row: str) -> str:

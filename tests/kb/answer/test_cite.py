@@ -34,6 +34,10 @@ SHOWN = (
         ("In [2024] it was.", "In [2024] it was."),
         ("A [[9]3].", "A."),
         ("A 【[0]2】.", "A [2]."),
+        (
+            "1. Open it [9] now.\n   - Wait.\n      - Then go [1].",
+            "1. Open it now.\n   - Wait.\n      - Then go [1].",
+        ),
     ],
 )
 def test_marks_become_plain(said: str, plain: str) -> None:
@@ -55,6 +59,17 @@ def test_the_quotation_is_the_sentence_that_says_it() -> None:
         (2, "Requests go to the team lead."),
     ]
     assert found[0].document_id == "doc_Leave" and found[0].url == "/documents/doc_Leave"
+
+
+def test_claims_are_words_without_markdown() -> None:
+    text = "1. **Open** the app [1].\n- Wait.\n> Quoted.\n\n| Code | Meaning |\n| --- | --- |\n| E04 | no `water` |"
+    assert [claim for claim, _ in cite.claims(text)] == [
+        "Open the app.",
+        "Wait.",
+        "Quoted.",
+        "Code Meaning",
+        "E04 no water",
+    ]
 
 
 def test_a_mark_after_the_full_stop_belongs_to_the_sentence_before() -> None:

@@ -34,6 +34,7 @@ def verdict(answer: str) -> str:
         "员工每年有25天带薪年假 [3]。",
         "未使用的假期不得转让 [3]。",
         "Yes. Employees get 25 days of paid leave [1].",
+        "1. Requests for leave go to Maria Lopez [2].\n2. Employees get 25 days of paid leave each year [1].",
         "Employees get 25 days of paid leave, and requests for leave go to Maria Lopez [1][2].",
     ],
 )

@@ -31,6 +31,11 @@ def test_which_row_names_the_columns() -> None:
     assert tables.above(at("BG-3")) == "Part\tName\tPrice" and tables.above(at("After")) == ""
 
 
+def test_a_header_that_is_repeated_in_the_next_piece_is_one_too() -> None:
+    text = "Part\tName\nG-58\tGasket\nPart\tName\nBG-3\tBrew group\n"
+    assert Tables(text).heads(text.rindex("Part")) and not Tables(text).heads(text.index("BG-3"))
+
+
 @pytest.mark.parametrize("first", ["Width\t24 cm", "\tMonday\tTuesday", "2024\t2025"])
 def test_a_first_row_of_figures_or_with_an_empty_cell_names_nothing(first: str) -> None:
     text = f"{first}\nHeight\t34 cm\nDepth\t31 cm"
