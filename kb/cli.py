@@ -32,6 +32,7 @@ BUILT_IN = {
     "key": "kb.commands.people:key",
     "eval": "kb.commands.evaluate:evaluate_",
     "doctor": "kb.commands.doctor:doctor",
+    "backup": "kb.commands.backup:backup",
     "config": "kb.commands.config:config",
     "version": "kb.commands.config:version",
     "sample": "kb.commands.sample:sample",
