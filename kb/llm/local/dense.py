@@ -65,6 +65,8 @@ class Dense:
     def load(self, loader: Loader, ready: threading.Condition) -> None:
         """Begin to read what is in memory. ready: on the cache's lock; told of what is there."""
         self._ready = ready
+        if self.rows is not None:
+            self.rows.ranges.open()
         head = [shard for shard in self._shards if shard.name == HEAD]
         others = [shard for shard in self._shards if shard.name != HEAD]
         room = threading.Thread(target=self._load_head, args=(loader, head), name="weights-head", daemon=True)

@@ -43,6 +43,12 @@ class Ranges:
         self._path = path
         self._fd = -1
 
+    def open(self) -> None:
+        """Hold on to the file that lies there now."""
+        if self._fd < 0:
+            self._fd = os.open(self._path, os.O_RDONLY)
+            os.posix_fadvise(self._fd, 0, 0, os.POSIX_FADV_RANDOM)
+
     def close(self) -> None:
         """Give the file back."""
         if self._fd >= 0:
@@ -54,9 +60,7 @@ class Ranges:
 
         CorruptShard where the right bytes cannot be had.
         """
-        if self._fd < 0:
-            self._fd = os.open(self._path, os.O_RDONLY)
-            os.posix_fadvise(self._fd, 0, 0, os.POSIX_FADV_RANDOM)
+        self.open()
         pieces = [piece for start, length in wanted for piece in self._pieces(start, length)]
         for number in sorted({number for number, _, _ in pieces} - self._checked):
             self._check(number)
