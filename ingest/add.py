@@ -36,7 +36,6 @@ TOGETHER, TOGETHER_BYTES = 32, 8 * 2**20
 def add(paths: tuple[str, ...], collection: str, wait: bool, name: str | None, as_json_: bool) -> None:
     """Add files, directories, zips (their files one by one) or - for standard input."""
     kb = build()
-    _ensure(kb, collection)
     with _progress(sys.stderr.isatty() and not as_json_) as progress:
         added, old, failed = _add_all(kb, collection, paths, name, progress)
         if wait:
@@ -96,6 +95,8 @@ def _add_all(
     tries = 1 if "-" in paths else TRIES  # what came on standard input cannot be read again
     task = progress.add_task("Adding", total=None, rate="")
     for items in _batches(_items(paths, name, failed.append)):
+        if not documents:
+            _ensure(kb, collection)  # not before there is something to put there: paths are mistyped too
         entries = [Entry(i.name, i.open, external_id=i.external_id, source="cli") for i in items]
         try:
             done = patiently(partial(kb.documents.add_many, SYSTEM, collection, entries), tries=tries)

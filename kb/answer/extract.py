@@ -163,7 +163,6 @@ def read(
         section = bags[at] if text.startswith("#") else frozenset() if first else section
         near = bags[at] | around[passage.n] | section
         focus = {term: weight for term, weight in weights.items() if term not in subject[passage.n]}
-        whole = sum(focus.values()) or 1.0
         for other in (at - 1, at + 1):
             if 0 <= other < len(found) and found[other][0].n == passage.n:
                 near = near | bags[other]
@@ -187,8 +186,8 @@ def read(
                 "code": codes_said(question, text),
                 "order": _in_order(ordered, text),
                 "copied": _copied(runs, text),
-                "focus": sum(weight for term, weight in focus.items() if term in bags[at]) / whole,
-                "focus_near": sum(weight for term, weight in focus.items() if term in near) / whole,
+                "focus": _part(focus, bags[at]),
+                "focus_near": _part(focus, near),
             }
         )
     sighted = encoder is not None and encoder.covers(question) >= 0.5
@@ -225,6 +224,13 @@ def _unplanted(quotes: list[Quote], leads: dict[tuple[int, int], str]) -> list[Q
 def score(row: dict[str, float], weights: dict[str, float]) -> float:
     """Log-odds that a sentence with these features answers the question, up to a constant."""
     return sum(weights[name] * row[name] for name in FEATURES)
+
+
+def _part(weights: Mapping[str, float], said: frozenset[str]) -> float:
+    """How much of these terms, by weight, is said; all of it where there are none: the subject says the question."""
+    if not weights:
+        return 1.0
+    return sum(weight for term, weight in weights.items() if term in said) / (sum(weights.values()) or 1.0)
 
 
 def _asks(text: str) -> bool:

@@ -11,7 +11,7 @@ from bisect import bisect_right
 from dataclasses import dataclass
 
 _RUN = re.compile(r"(?:^[^\n\t]*\t[^\n]*(?:\n|\Z)){2,}", re.MULTILINE)
-_DIGIT = re.compile(r"\d")
+_VALUE = re.compile(r"[-+±<>≤≥~≈£$€¥(]*\d")  # "64.00", "24 cm"; not "within 60 days"
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Tables:
         self._found: list[Table] = []
         for run in _RUN.finditer(text) if "\t" in text else ():
             header, _, rest = run.group().partition("\n")
-            names = not _DIGIT.search(header) and all(_cells(header))
+            names = all(cell and not _VALUE.match(cell) for cell in _cells(header))
             start = run.end() - len(rest)
             self._found.append(Table(run.start(), start, run.end(), header, names))
 

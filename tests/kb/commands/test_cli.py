@@ -81,7 +81,8 @@ def test_add_is_recognised_the_second_time_and_reads_standard_input(kb, tmp_path
     (tmp_path / "notes" / "b.txt").write_text("The canteen closes at two.\n")
     assert "2 added, 0 already there" in kb("add", str(tmp_path / "notes")).stdout
     assert "0 added, 2 already there" in kb("add", str(tmp_path / "notes")).stdout
-    missing = kb("add", str(tmp_path / "nowhere"))
+    missing = kb("add", str(tmp_path / "nowhere"), "--collection", "typo")
+    assert "typo" not in kb("collection", "list").stdout, "nothing to put there"
     assert missing.returncode == 1 and "nowhere" in missing.stderr
     states = {d["state"] for d in json.loads(kb("list", "--json").stdout)["data"]}
     assert states == {"queued"}

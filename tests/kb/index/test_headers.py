@@ -42,6 +42,10 @@ def test_a_first_row_of_figures_or_with_an_empty_cell_names_nothing(first: str) 
     assert not Tables(text).heads(0) and said("Depth\t31 cm", text) == "Depth\t31 cm"
 
 
+def test_a_number_inside_a_name_is_no_figure() -> None:
+    assert Tables("Product\tIf registered within 60 days\nBrio\t4 years").heads(0)
+
+
 def test_one_row_is_no_table_and_empty_cells_say_nothing() -> None:
     assert not Tables("Part\tName").heads(0)
     assert said("X\t\t3", "A\tB\tC\nX\t\t3") == "A: X; C: 3"
