@@ -18,9 +18,6 @@ from kb.types import Chunk, Parsed
 from tests.web.conftest import make_kb
 from web import create_app
 
-CHROMIUM = Path("/usr/bin/chromium")
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync"]  # fmt: skip
-
 
 class Site:
     """A running web door on a scratch state, and a worker that takes one step when it is told to."""
@@ -59,17 +56,6 @@ def site(settings: Settings, empty_database: Path) -> Iterator[Site]:
     made.server.server_close()
     made.thread.join()
     db.close()
-
-
-@pytest.fixture(scope="session")
-def chromium() -> Iterator[Any]:
-    if not CHROMIUM.exists():
-        pytest.skip("Chromium is not installed: apt-get install chromium")
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    with playwright.sync_playwright() as p:
-        browser = p.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

@@ -24,7 +24,6 @@ from tests.zygote import Zygote
 
 from . import inhouse
 
-CHROMIUM = Path("/usr/bin/chromium")
 ASK = "For how many working days may I work from another country?"
 PASSWORD = "correct horse battery"
 
@@ -161,36 +160,32 @@ def test_a_question_is_answered_by_the_model_with_the_servers_citations(house: H
 
 
 @pytest.mark.browser
-@pytest.mark.skipif(not CHROMIUM.exists(), reason="Chromium is not installed: apt-get install chromium")
-def test_what_a_person_sees(house: House) -> None:
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+def test_what_a_person_sees(house: House, chromium: Any) -> None:
     found = re.search(r"http://\S+/setup/\S+", house.said())
     assert found, house.said()
-    with playwright.sync_playwright() as p:
-        browser = p.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox", "--disable-gpu"])
-        page = browser.new_page()
-        page.set_default_timeout(60_000)
-        page.goto(found[0])
-        for name, value in (
-            ("name", "Ada"),
-            ("email", "ada@example.com"),
-            ("password", PASSWORD),
-            ("again", PASSWORD),
-        ):
-            page.fill(f"input[name={name}]", value)
-        page.click("text=Create account")
-        page.wait_for_url(f"{house.url}/")
-        page.wait_for_load_state("load")
-        page.fill("#question", ASK)
-        page.keyboard.press("Enter")
-        page.wait_for_selector("article.answer:not([aria-busy])")
-        shown = page.inner_text("article.answer")
-        assert "up to 20 working days in a calendar year" in shown and "Written by the model" in shown
-        page.click("article.answer .prose a.cite")
-        page.wait_for_selector("#evidence mark:has-text('20 working days')")
-        page.goto(f"{house.url}/admin")
-        page.wait_for_selector("#status:has-text('in-house.int8'):has-text('Answering')")
-        browser.close()
+    page = chromium.new_page()
+    page.set_default_timeout(60_000)
+    page.goto(found[0])
+    for name, value in (
+        ("name", "Ada"),
+        ("email", "ada@example.com"),
+        ("password", PASSWORD),
+        ("again", PASSWORD),
+    ):
+        page.fill(f"input[name={name}]", value)
+    page.click("text=Create account")
+    page.wait_for_url(f"{house.url}/")
+    page.wait_for_load_state("load")
+    page.fill("#question", ASK)
+    page.keyboard.press("Enter")
+    page.wait_for_selector("article.answer:not([aria-busy])")
+    shown = page.inner_text("article.answer")
+    assert "up to 20 working days in a calendar year" in shown and "Written by the model" in shown
+    page.click("article.answer .prose a.cite")
+    page.wait_for_selector("#evidence mark:has-text('20 working days')")
+    page.goto(f"{house.url}/admin")
+    page.wait_for_selector("#status:has-text('in-house.int8'):has-text('Answering')")
+    page.close()
 
 
 def test_a_model_that_is_killed_costs_its_wording_only_and_comes_back(house: House) -> None:
