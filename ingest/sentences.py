@@ -29,6 +29,7 @@ from kb.settings import Settings
 LOOK_S = 2.0  # between looks for chunks, while there are none or documents wait
 AGAIN_S = 30.0  # after a failure
 REST_S = 60.0  # without work for so long, the process ends and gives its memory back
+ALL_OVER_S = 600.0  # now and then from the first chunk on: a document that was renamed lacks them again
 POLL_S = 0.2
 
 log = logging.getLogger("ingest")
@@ -53,13 +54,15 @@ class Lane:
     def run(self, stop: threading.Event) -> None:
         """Until `stop`, whenever there is time for it. Runs in a thread of its own."""
         aside: Aside | None = None
-        idle_since = time.monotonic()
+        idle_since = over_since = time.monotonic()
         pause = LOOK_S
         while not stop.wait(pause):
             pause = LOOK_S
             try:
                 if self.busy():
                     continue
+                if time.monotonic() - over_since > ALL_OVER_S:
+                    self.after, over_since = 0, time.monotonic()
                 if aside is None and self.kb.sentences.lacking(self.kb.encoder.name, self.after, 1):
                     # an encoder that was handed in is nothing that another process could open
                     aside = (

@@ -15,7 +15,7 @@ _MARK = re.compile(
     rf"[\[【]\s*(?:passages?|sources?|文档|资料|段落)?\s*({_ITEM}(?:\s*[,;，、]\s*{_ITEM})*)\s*[\]】]", re.I
 )
 _NUMBER = re.compile(r"\d{1,3}")
-_GAP = re.compile(r"[ \t]+(?=[.,;:!?。，；：！？])")
+_GAP = re.compile(r"(?<![ \t])[ \t]+(?=[.,;:!?。，；：！？])")
 _DOUBLE = re.compile(r"(?<=\S)[ \t]{2,}(?=\S)")  # where a mark was; at a line's start it is a list's depth
 # what Markdown puts before and around words: list and quotation marks, borders of cells; emphasis
 _BEFORE = re.compile(r"^\s*(?:(?:[-*+•>]|#{1,6}|\d{1,3}[.)])\s+)+|\|")

@@ -143,6 +143,9 @@ def read(
         return Reading(question, kind, (), {})
     tables = {passage.n: Tables(passage.text) for passage in passages}
     above = [tables[passage.n].above(start) for passage, start, *_ in found]
+    if not asked_about(question):
+        clean = {header: header for header in set(above) if not planted(header)}
+        above = [clean.get(header, "") for header in above]
     told = [tables[passage.n].said(passage.text, start, end) for passage, start, end, _ in found]
     bags = [bag(f"{header} {text}") for header, (*_, text) in zip(above, found, strict=True)]
     around = {passage.n: bag(f"{passage.title} {passage.heading}") for passage in passages}

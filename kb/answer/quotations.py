@@ -17,6 +17,7 @@ from kb.types import Citation, Passage
 QUOTES = 3
 CLOSE = 3.0  # log-odds by which a further sentence may be worse than the best
 ELSEWHERE = 2.0  # the same for one of another passage: it is more often about something else
+TAB = "\t"
 _OWN_MARK = re.compile(r"\[(\d{1,3})\]")
 
 
@@ -68,10 +69,19 @@ def _touch(one: Quote, other: Quote, text: str) -> bool:
 
 def compose(quotes: Sequence[Quote]) -> str:
     """The quoted sentences with their marks. A document's own `[7]` becomes `(7)`: it names none of our passages."""
-    shown = (lines(f"{quote.above}\n{quote.text}") for quote in quotes)
+    shown = (lines(_under(quote.above, quote.text)) for quote in quotes)
     return "\n\n".join(
         _marked(_OWN_MARK.sub(_round, text), quote.n) for text, quote in zip(shown, quotes, strict=True)
     )
+
+
+def _under(header: str, rows: str) -> str:
+    """Rows below their header, as wide as it: empty cells at a row's end are not stored."""
+    if not header:
+        return rows
+    width = header.count("\t")
+    wide = (f"{row}{TAB * (width - row.count(TAB))}" if TAB in row else row for row in rows.split("\n"))
+    return "\n".join((header, *wide))
 
 
 def _marked(text: str, n: int) -> str:

@@ -62,10 +62,11 @@ class Tables:
 
 
 def _under(header: str, row: str) -> str:
-    """A row with its cells under the header's, where they are as many."""
+    """A row with its cells under the header's; empty ones at its end are not stored."""
     heads, cells = _cells(header), _cells(row)
-    if len(heads) != len(cells):
+    if not 1 < len(cells) <= len(heads):
         return row
+    cells += [""] * (len(heads) - len(cells))
     pairs = zip(heads, cells, strict=True)
     return "; ".join(f"{head}: {cell}" for head, cell in pairs if cell)
 

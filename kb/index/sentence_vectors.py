@@ -36,7 +36,8 @@ def fill(store: Sentences, encoder: Encoder, after: int = 0, encode: Encode | No
         return None
     known = [chunk for chunk in chunks if encoder.covers(chunk.text) >= SIGHTED]
     packed = pack(known, encode or encoder.encode_documents, encoder.dim)
-    store.put({chunk.id: packed.get(chunk.id, b"") for chunk in chunks})
+    titles = {chunk.id: chunk.title for chunk in chunks}
+    store.put({id_: packed.get(id_, b"") for id_ in titles}, titles)
     return chunks[-1].id
 
 

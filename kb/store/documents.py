@@ -112,7 +112,8 @@ class Documents:
         if not blob.path.exists():  # swept between the two steps; only with a jumping clock
             raise Busy("The upload was interrupted. Please send the file again.", retry_after=1)
         row = named(session, collection_id, entry.external_id or "")
-        title = clean_title(entry.title) if entry.title else None
+        # a title that is the file's name was chosen by nobody: the document's own may stand there by now
+        title = clean_title(entry.title) if entry.title not in (None, "", entry.filename) else None
         same = row is not None and _latest(session, row).sha256 == blob.sha256
         if row is not None and same and title in (None, row.title):
             row.meta = row.meta if entry.metadata is None else dict(entry.metadata)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from sqlalchemy import func, insert, literal, select
 
@@ -44,11 +45,19 @@ class Sentences:
         with self.db.read() as session:
             return [Lacking(*row) for row in session.execute(query)]
 
-    def put(self, packed: Mapping[int, bytes]) -> int:
-        """Store them by chunk id; returns how many: those of chunks that went meanwhile are dropped."""
+    def put(self, packed: Mapping[int, bytes], titles: Mapping[int, str] = MappingProxyType({})) -> int:
+        """Store them by chunk id; returns how many: those of chunks that went meanwhile are dropped.
+
+        titles: those they were made with; where the document is called otherwise by now, they are dropped too.
+        """
         with self.db.write() as session:
             ids = list(packed)
-            alive = set(session.scalars(select(ChunkRow.id).where(ChunkRow.id.in_(ids))))
+            called = session.execute(
+                select(ChunkRow.id, DocumentRow.title)
+                .join(DocumentRow, DocumentRow.id == ChunkRow.document_id)
+                .where(ChunkRow.id.in_(ids))
+            )
+            alive = {id_ for id_, title in called if titles.get(id_, title) == title}
             alive -= set(session.scalars(select(SentencesRow.chunk_id).where(SentencesRow.chunk_id.in_(ids))))
             rows = [{"chunk_id": id_, "vectors": packed[id_]} for id_ in ids if id_ in alive]
             if rows:

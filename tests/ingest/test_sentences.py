@@ -84,6 +84,20 @@ def test_documents_go_first(kb: Kb, monkeypatch: pytest.MonkeyPatch) -> None:
     assert asked >= 5
 
 
+def test_those_that_went_later_are_made_again(kb: Kb, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A renamed document lacks them again, below the chunks that were looked at last."""
+    monkeypatch.setattr("ingest.sentences.LOOK_S", 0.01)
+    monkeypatch.setattr("ingest.sentences.ALL_OVER_S", 0.1)
+    add(kb, "a.txt", "The cafeteria opens at noon.")
+    worker = Worker(kb, None)
+    worker.run(threading.Event(), lambda: None, until_idle=True)
+    assert missing(kb) == 0 and worker.lane.after > 0
+    with kb.db.write() as session:
+        session.connection().exec_driver_sql("DELETE FROM sentences")
+    with running(worker.lane):
+        until(lambda: missing(kb) == 0)
+
+
 def test_a_failure_is_only_a_delay(kb: Kb, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ingest.sentences.LOOK_S", 0.01)
     monkeypatch.setattr("ingest.sentences.AGAIN_S", 0.01)

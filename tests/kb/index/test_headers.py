@@ -20,6 +20,7 @@ def said(piece: str, text: str = TEXT) -> str:
 
 def test_rows_say_what_their_columns_are() -> None:
     assert said("BG-3\tBrew group\t64.00") == "Part: BG-3; Name: Brew group; Price: 64.00"
+    assert said("X\t2", "A\tB\tC\nX\t2\nY\t3\t4") == "A: X; B: 2", "empty cells at the end are not stored"
     assert said("Brew group") == "Brew group", "a piece of a row has other cells: it stays as it is"
     assert said("After it.") == "After it." and said("Intro.") == "Intro."
     assert said("Part\tName\tPrice") == "Part\tName\tPrice"

@@ -86,6 +86,16 @@ def test_a_name_from_another_system_is_the_same_name(documents: Documents, first
         assert [d.id for d in documents.list(SYSTEM, q=unicodedata.normalize(again, "résum"))[0]] == [one.id]
 
 
+def test_a_title_that_is_the_file_name_is_no_other_title(documents: Documents, jobs: Jobs) -> None:
+    """Connectors send it so; the document's own title has taken its place."""
+    first, _ = add(documents, title="a.txt")
+    job = jobs.claim()
+    assert job is not None
+    documents.publish(job, parsed("Some text.", title="The manual"), FakeEncoder.name)
+    again, created = add(documents, title="a.txt")
+    assert (again.id, again.title, created, again.revision) == (first.id, "The manual", False, 1)
+
+
 def test_fifty_at_once_make_one_document(documents: Documents, jobs: Jobs) -> None:
     results: list[tuple[str, bool]] = []
     start = threading.Barrier(50)

@@ -14,9 +14,11 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import inspect, text
 
 from kb.errors import Broken
-from kb.store import migrations
+from kb.store import Documents, Jobs, migrations
 from kb.store.db import Database
+from kb.store.sentences import Sentences
 from kb.store.tables import Base
+from tests.fakes import FakeEncoder, put
 
 fork = multiprocessing.get_context("fork")
 
@@ -70,6 +72,20 @@ def test_a_newer_database_is_refused_and_left_alone(db: Database) -> None:
         db.migrate()
     with db.read() as session:
         assert migrations.current(session.connection()) == "9999"
+
+
+def test_vectors_of_table_rows_are_made_again(
+    documents: Documents, jobs: Jobs, collections: object, db: Database
+) -> None:
+    put(documents, jobs, "Part\tPrice\nBG-310\t64.00", "table.txt")
+    put(documents, jobs, "Only words.", "words.txt")
+    sentences = Sentences(db)
+    table, words = sentences.lacking(FakeEncoder.name)
+    sentences.put({table.id: b"without", words.id: b"kept"})
+    with db.write() as session:
+        session.execute(text("UPDATE alembic_version SET version_num = '0002'"))
+    db.migrate()
+    assert [chunk.id for chunk in sentences.lacking(FakeEncoder.name)] == [table.id]
 
 
 def test_foreign_keys_are_on_again_after_a_migration(tmp_path: Path) -> None:

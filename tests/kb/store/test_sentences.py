@@ -46,6 +46,14 @@ def test_chunks_lack_them_until_they_are_put(sentences: Sentences, db: Database)
     assert sentences.put({first: b"again"}) == 0 and held(db)[first] == b"one"
 
 
+def test_those_made_with_a_title_that_changed_meanwhile_are_dropped(
+    sentences: Sentences, db: Database
+) -> None:
+    first, *_ = sentences.lacking(FakeEncoder.name)
+    assert sentences.put({first.id: b"old"}, {first.id: "called otherwise"}) == 0
+    assert held(db)[first.id] is None and sentences.put({first.id: b"new"}, {first.id: first.title}) == 1
+
+
 def test_they_go_with_their_chunk(
     sentences: Sentences, db: Database, documents: Documents, jobs: Jobs
 ) -> None:
