@@ -1,7 +1,8 @@
 """What a passage keeps when its document is read again: its vectors, for they depend on nothing but its words.
 
 A manual of a thousand pages in which one changed is embedded for one page; so is a scan whose text pages were there
-before OCR, and a file that lies in a second collection already. Only vectors are taken over, never text.
+before OCR, and a file that is moved within its collection. Not across collections: who adds a file would learn, by
+the time it takes, that others hold it.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ Above = tuple[str, str, str]  # title, heading, text: what the vectors of a chun
 
 
 def vectors(db: Database, job: Job, encoder: str, dim: int) -> dict[str, NDArray[np.float32]]:
-    """By chunk text the vectors [dim] that this encoder made of it, for this document or for the same bytes elsewhere."""
+    """By chunk text the vectors [dim] that this encoder made of it, for this document or the same bytes beside it."""
     query = select(ChunkRow.text, ChunkRow.embedding).where(_of(job, encoder))
     with db.read() as session:
         found = ((text, np.frombuffer(data, "<f4")) for text, data in session.execute(query))
@@ -60,7 +61,7 @@ def forget_sentences(session: Session, document_id: str) -> None:
 
 
 def _of(job: Job, encoder: str) -> ColumnElement[bool]:
+    collection = select(DocumentRow.collection_id).where(DocumentRow.id == job.document_id).scalar_subquery()
     same = select(RevisionRow.id).where(RevisionRow.sha256 == job.sha256)
-    return (ChunkRow.encoder == encoder) & or_(
-        ChunkRow.document_id == job.document_id, ChunkRow.revision_id.in_(same)
-    )
+    beside = ChunkRow.revision_id.in_(same) & (ChunkRow.collection_id == collection)
+    return (ChunkRow.encoder == encoder) & or_(ChunkRow.document_id == job.document_id, beside)

@@ -25,17 +25,19 @@ def encoder() -> FakeEncoder:
 @pytest.fixture
 def kb(settings: Settings, db: Database, encoder: FakeEncoder) -> Iterator[Kb]:
     kb = build(settings, db=db, encoder=encoder)
-    for name in ("docs", "other"):
+    for name in ("docs", "other", "third"):
         kb.collections.create(SYSTEM, name, name)
     yield kb
 
 
-def read(kb: Kb, parts: list[str], *, collection: str = "docs", title: str | None = None) -> int:
-    """Add it as handbook.md and work; returns how many texts were embedded for it."""
+def read(
+    kb: Kb, parts: list[str], *, collection: str = "docs", title: str | None = None, name: str = "handbook.md"
+) -> int:
+    """Add it and work; returns how many texts were embedded for it."""
     assert isinstance(kb.encoder, FakeEncoder)
     before = kb.encoder.encoded
     data = io.BytesIO("\n\n".join(parts).encode())
-    kb.documents.add(SYSTEM, collection, data, "handbook.md", title=title)
+    kb.documents.add(SYSTEM, collection, data, name, title=title)
     Worker(kb, None).run(threading.Event(), lambda: None, until_idle=True)
     return kb.encoder.encoded - before
 
@@ -75,13 +77,13 @@ def test_under_another_title_sentences_are_made_anew(kb: Kb) -> None:
     assert all(before[text][1] != after[text][1] for text in same), "the title is one of the parts"
 
 
-def test_the_same_file_in_another_collection_costs_nothing(kb: Kb) -> None:
+def test_the_same_file_under_another_name_beside_it_costs_nothing(kb: Kb) -> None:
     assert read(kb, PARTS) > 0
-    assert read(kb, PARTS, collection="other") == 0
+    assert read(kb, PARTS, name="moved.md") == 0
     assert kb.sentences.missing(FakeEncoder.name) == 0
 
 
-def test_another_document_of_the_same_words_is_embedded_for_itself(kb: Kb) -> None:
-    """Who adds text learns nothing, not even by the time it takes, of what others hold."""
+def test_nobody_learns_by_the_time_it_takes_what_others_hold(kb: Kb) -> None:
     whole = read(kb, PARTS)
-    assert read(kb, [*PARTS, "One more line."], collection="other") >= whole - 1
+    assert read(kb, PARTS, collection="other") == whole
+    assert read(kb, [*PARTS, "One more line."], collection="third") >= whole - 1
