@@ -52,10 +52,14 @@ def list_(as_json_: bool) -> None:
 
 @collection.command()
 @click.argument("name")
-@click.option("--yes", is_flag=True, help="Do not ask at a terminal.")
+@click.option("--yes", is_flag=True, help="Do not ask; needed where there is no terminal.")
 def rm(name: str, yes: bool) -> None:
     """Delete a collection with all its documents and FAQ entries."""
-    if not yes and sys.stdin.isatty():  # a script means what it says
+    if not yes:
+        if not sys.stdin.isatty():
+            raise click.UsageError(
+                f"This deletes {name} with everything in it, and there is no terminal to ask at: add --yes."
+            )
         click.confirm(f"Delete {name} with everything in it?", abort=True)
     build().collections.delete(SYSTEM, name)
     click.echo(f"deleted {name}")

@@ -64,14 +64,15 @@ def key() -> None:
 @click.option("--collections", "--collection", help="Comma-separated names; all collections if not given.")
 @json_option
 def key_create(name: str, scopes: str, collections: str | None, as_json_: bool) -> None:
-    """Create a key. It is shown once."""
+    """Create a key. It is shown once, alone on standard output: KEY=$(kb key create …) holds it."""
     wanted = tuple(s.strip() for s in scopes.split(",") if s.strip())
     confined = tuple(c.strip() for c in collections.split(",") if c.strip()) if collections else None
     key_id, token = build().keys.create(name, wanted, confined)
     if as_json_:
         as_json({"id": key_id, "key": token})
     else:
-        click.echo(f"{token}\nKeep it now: it is stored hashed and cannot be shown again.")
+        click.echo(token)
+        click.echo("Keep it now: it is stored hashed and cannot be shown again.", err=True)
 
 
 @key.command("list")

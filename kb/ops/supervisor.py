@@ -22,6 +22,7 @@ from kb.errors import Conflict
 from kb.store import private_directory
 from kb.types import Process
 
+PATIENCE_S, LAST_S = 30.0, 5.0  # for all to stop; of these, for those that others use
 FIRST_DELAY_S, LONGEST_DELAY_S, STEADY_S = 0.3, 20.0, 60.0
 PR_SET_PDEATHSIG = 1
 
@@ -130,14 +131,24 @@ class Supervisor:
             if output:
                 output.close()
 
-    def shut_down(self, patience_s: float = 30.0) -> None:
-        """SIGTERM to all, last started first; SIGKILL to what is still there when patience ends."""
+    def shut_down(self, patience_s: float = PATIENCE_S) -> None:
+        """SIGTERM, last started first; SIGKILL to what is still there when patience ends.
+
+        What others use (it exports where to find it) goes after them: the worker hands its documents back while Tika
+        still answers, and answers begun are written to their end.
+        """
+        deadline = time.monotonic() + patience_s
         running = [c for c in reversed(self.children) if c.popen and c.popen.poll() is None]
-        for child in running:
+        self._end([c for c in running if not c.process.exports], deadline - min(LAST_S, patience_s / 2))
+        self._end([c for c in running if c.process.exports], deadline)
+        if self._lock is not None:
+            self._lock.close()
+
+    def _end(self, children: Sequence[Child], deadline: float) -> None:
+        for child in children:
             assert child.popen is not None
             child.popen.terminate()
-        deadline = time.monotonic() + patience_s
-        for child in running:
+        for child in children:
             assert child.popen is not None
             try:
                 child.popen.wait(max(0.1, deadline - time.monotonic()))
@@ -145,5 +156,3 @@ class Supervisor:
                 self.say(f"{child.process.name} did not stop in time; ending it")
                 os.killpg(child.popen.pid, signal.SIGKILL)
                 child.popen.wait()
-        if self._lock is not None:
-            self._lock.close()

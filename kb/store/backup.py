@@ -2,19 +2,22 @@
 
 In this order, because originals are never changed and are there before a row names them; one that goes meanwhile, with
 its document, makes it begin again. The indexes are not copied: they are made of the rows.
+
+One backup at a time writes into a folder: it holds `kb.sqlite3.lock` there, the file that a kb restored from it would use.
 """
 
 from __future__ import annotations
 
+import fcntl
 import os
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from kb.errors import Broken, Invalid, NotFound
+from kb.errors import Broken, Busy, Invalid, NotFound
 from kb.store.blobs import Blobs
 from kb.store.db import Database
 from kb.store.disk import sync
@@ -24,6 +27,9 @@ from kb.store.private import STATE, private_directory, private_file
 TOGETHER = 64  # originals whose way to the disk is waited for at once
 UNLIMITED = 2**62
 TRIES = 3
+LOCK = f"{STATE}.lock"
+# what one that was killed leaves
+UNFINISHED = tuple(f"{STATE}.new{end}" for end in ("", "-journal", "-wal", "-shm"))
 
 
 @dataclass(frozen=True)
@@ -41,7 +47,8 @@ def backup(
     """Copy the state into `target`, a folder that is new, empty, or holds an earlier backup, which is brought up to date.
 
     What was there before stays whole until the new database takes the old one's place, at the end. Raises Invalid
-    for another folder or another kind of database, Broken for a damaged database or original, DiskFull.
+    for another folder or another kind of database, Busy while another backup writes into this one, Broken for a
+    damaged database or original, DiskFull.
     """
     if db.path is None:
         raise Invalid(
@@ -50,13 +57,12 @@ def backup(
     _fit(target, db.path)
     try:
         private_directory(target)
-        for _ in range(TRIES):
-            try:
-                return _save(db, blobs, target, progress)
-            except (
-                NotFound
-            ) as error:  # its document was deleted meanwhile, and it was swept: from the beginning
-                lost = error
+        with _alone(target):
+            for _ in range(TRIES):
+                try:
+                    return _save(db, blobs, target, progress)
+                except NotFound as error:
+                    lost = error  # swept, its document having been deleted meanwhile: from the beginning
     except OSError as error:
         raise from_os(error, target) from error
     raise Broken(f"An original is missing: {lost.detail} `kb doctor` says what of.") from lost
@@ -65,13 +71,46 @@ def backup(
 def _save(db: Database, blobs: Blobs, target: Path, progress: Callable[[int, int], None]) -> Saved:
     fresh = target / f"{STATE}.new"
     _database(db, fresh)
+    made = _identity(fresh)
     with closing(sqlite3.connect(fresh)) as copy:
         documents = int(copy.execute("SELECT count(*) FROM documents").fetchone()[0])
         names = [row[0] for row in copy.execute("SELECT DISTINCT sha256 FROM revisions ORDER BY sha256")]
     copied = _originals(blobs, Blobs(target / "blobs"), names, progress)
+    if _identity(fresh) != made:  # a network folder whose locks do not reach the other machine
+        raise Busy(f"Something else has written into {target} meanwhile; what was there before is whole.")
     os.replace(fresh, target / STATE)
     sync(target)
     return Saved(documents, len(names), copied)
+
+
+def _identity(path: Path) -> tuple[int, int, int]:
+    found = path.stat()
+    return found.st_ino, found.st_size, found.st_mtime_ns
+
+
+@contextmanager
+def _alone(target: Path) -> Iterator[None]:
+    """The only backup into this folder; nothing unfinished lies there when it begins, nor when it has failed."""
+    descriptor = os.open(target / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise Busy(
+                f"Another backup is being written into {target}. Wait until it is done, or name another folder."
+            ) from None
+        try:
+            yield
+        finally:
+            with suppress(OSError):  # on a full disk it would only be in the way
+                _clear(target)
+    finally:
+        os.close(descriptor)
+
+
+def _clear(target: Path) -> None:
+    for name in UNFINISHED:
+        (target / name).unlink(missing_ok=True)
 
 
 def _fit(target: Path, source: Path) -> None:
@@ -82,14 +121,14 @@ def _fit(target: Path, source: Path) -> None:
     if not target.is_dir():
         raise Invalid(f"{target} is a file. Name a folder.")
     names = {path.name for path in target.iterdir()}
-    if names - {STATE, f"{STATE}.new", "blobs"}:
+    if names - {STATE, LOCK, *UNFINISHED, "blobs"}:
         raise Invalid(
             f"{target} holds other things than a backup. Name a new folder, or one that holds an earlier backup."
         )
 
 
 def _database(db: Database, fresh: Path) -> None:
-    fresh.unlink(missing_ok=True)
+    _clear(fresh.parent)  # a journal left behind must not be played back into the new file
     private_file(fresh)
     try:
         with db.read() as session, closing(sqlite3.connect(fresh)) as copy:

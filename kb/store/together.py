@@ -20,7 +20,7 @@ MOST = 64  # writes in one transaction
 T = TypeVar("T")
 
 
-@dataclass
+@dataclass(eq=False)  # itself, whatever it does
 class _Write(Generic[T]):
     act: Callable[[Session], T]
     done: bool = False
@@ -46,17 +46,15 @@ class Together:
         mine: _Write[object] = _Write(act)
         with self._turn:
             self._waiting.append(mine)
-            while self._busy and not mine.done:
-                self._turn.wait()
-            if not mine.done:
-                self._busy = True
-                batch, self._waiting = self._waiting[:MOST], self._waiting[MOST:]
-        if not mine.done:
+        while batch := self._next(mine):  # more than once where more than MOST were before it
             try:
                 self._commit(batch)
             except BaseException as error:  # this thread is to end: the others must not think they were heard
                 for each in batch:
                     each.error = each.error or error
+                with self._turn:
+                    if mine in self._waiting:  # nobody is there any more to hear of it
+                        self._waiting.remove(mine)
                 raise
             finally:
                 with self._turn:
@@ -67,6 +65,17 @@ class Together:
         if mine.error is not None:
             raise mine.error
         return mine.result  # type: ignore[return-value]
+
+    def _next(self, mine: _Write[object]) -> list[_Write[object]]:
+        """Wait for a turn to commit, and take the writes that are first in line; none: `mine` is done."""
+        with self._turn:
+            while self._busy and not mine.done:
+                self._turn.wait()
+            if mine.done:
+                return []
+            self._busy = True
+            batch, self._waiting = self._waiting[:MOST], self._waiting[MOST:]
+            return batch
 
     def _commit(self, batch: list[_Write[object]]) -> None:
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -173,7 +174,17 @@ def test_groups_and_grants(kb) -> None:
     assert kb("group", "remove", "staff", "ann@x.example").returncode == 0
     assert kb("group", "remove", "staff", "ann@x.example").returncode == 1
     assert kb("group", "rm", "staff").returncode == 0
-    assert kb("collection", "rm", "handbook").returncode == 0  # no terminal, no question
+    asked = kb("collection", "rm", "handbook")
+    assert asked.returncode == 2 and "add --yes" in asked.stderr  # no terminal to ask at
+    assert kb("collection", "grants", "handbook").returncode == 0  # it is still there
+    assert kb("collection", "rm", "handbook", "--yes").returncode == 0
+    assert kb("collection", "grants", "handbook").returncode == 1
+
+
+def test_a_key_stands_alone_on_standard_output(kb) -> None:
+    made = kb("key", "create", "crm", "--scopes", "ask")
+    assert made.returncode == 0 and re.fullmatch(r"kb_\S+\n", made.stdout), made.stdout
+    assert "Keep it now" in made.stderr
 
 
 def test_wrong_usage_and_wrong_settings_are_said(kb, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from kb.errors import Conflict
-from kb.ops.supervisor import Supervisor
+from kb.ops.supervisor import Child, Supervisor
 from kb.types import Process
 from tests.waiting import until
 
@@ -103,6 +103,55 @@ def test_a_clean_process_sees_nothing_of_our_environment(
     assert "secret" not in (tmp_path / "env").read_text()
     supervisor.stop.set()
     thread.join(10)
+
+
+def test_what_others_use_is_stopped_after_them(supervisor: Supervisor, tmp_path: Path) -> None:
+    """Tika went first, and the worker logged that it does not answer while it handed its documents back."""
+    code = """
+import os, signal, sys, time
+def ended(*_):
+    time.sleep(float(sys.argv[2]))
+    os.write(order, sys.argv[1].encode() + b" ")
+    os._exit(0)
+signal.signal(signal.SIGTERM, ended)
+order = os.open(os.environ["ORDER"], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+os.write(order, b". ")
+time.sleep(600)
+"""
+    order = tmp_path / "order"
+    env = {"ORDER": str(order)}
+    thread = run(
+        supervisor,
+        Process("tika", (sys.executable, "-c", code, "tika", "0"), env, exports={"KB_TIKA_URL": "x"}),
+        Process("web", (sys.executable, "-c", code, "web", "0"), env),
+        Process("worker", (sys.executable, "-c", code, "worker", "0.5"), env),
+    )
+    until(lambda: order.exists() and order.read_text().count(".") == 3)
+    supervisor.stop.set()
+    thread.join(30)
+    assert order.read_text().split()[3:] == ["web", "worker", "tika"]
+
+
+def test_what_does_not_stop_is_ended_and_the_others_still_get_their_turn(
+    supervisor: Supervisor, tmp_path: Path
+) -> None:
+    deaf = "import os, signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); open({!r}, 'w'); time.sleep(600)"
+    seen = [tmp_path / "tika", tmp_path / "worker"]
+    supervisor.children = [
+        Child(
+            Process("tika", (sys.executable, "-c", deaf.format(str(seen[0]))), exports={"KB_TIKA_URL": "x"})
+        ),
+        Child(Process("worker", (sys.executable, "-c", deaf.format(str(seen[1]))))),
+    ]
+    for child in supervisor.children:
+        supervisor._tend(child)
+    until(lambda: all(path.exists() for path in seen))
+    supervisor.shut_down(patience_s=0.4)
+    assert supervisor.said == [  # type: ignore[attr-defined]
+        "worker did not stop in time; ending it",
+        "tika did not stop in time; ending it",
+    ]
+    assert not any(alive(child.popen.pid) for child in supervisor.children if child.popen)
 
 
 def test_two_on_one_directory_are_refused(tmp_path: Path) -> None:

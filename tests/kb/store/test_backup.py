@@ -10,13 +10,15 @@ from typing import Any
 import pytest
 
 from kb.app import build
-from kb.errors import Broken, Invalid
+from kb.errors import Broken, Busy, Invalid
 from kb.ops import doctor
 from kb.settings import Settings
 from kb.store import SYSTEM, Blobs, Collections, Database, Documents
 from kb.store.backup import backup
 from tests.fakes import FakeEncoder
 from tests.zygote import Zygote
+
+WHOLE = {"kb.sqlite3", "kb.sqlite3.lock", "blobs"}
 
 
 @pytest.fixture(autouse=True)
@@ -49,7 +51,7 @@ def test_what_is_restored_is_what_was_there(
     target = tmp_path / "盘 two" / "backup"
     saved = backup(db, blobs, target)
     assert (saved.documents, saved.originals, saved.copied) == (5, 5, 5)
-    assert {path.name for path in target.iterdir()} == {"kb.sqlite3", "blobs"}
+    assert {path.name for path in target.iterdir()} == WHOLE
     assert target.stat().st_mode & 0o77 == (target / "kb.sqlite3").stat().st_mode & 0o77 == 0
     assert names(target) == {f"{number}.txt" for number in range(5)}
 
@@ -84,11 +86,62 @@ def test_again_into_the_same_folder_copies_what_is_new(
     gone = add(documents, "gone.txt")
     add(documents, "stays.txt")
     backup(db, blobs, target)
-    (target / "kb.sqlite3.new").write_bytes(b"of one that was killed")
     documents.delete(SYSTEM, gone)
     add(documents, "new.txt")
     assert backup(db, blobs, target).copied == 1
     assert names(target) == {"stays.txt", "new.txt"}
+
+
+def test_after_one_that_was_killed_while_it_copied(
+    db: Database, blobs: Blobs, documents: Documents, tmp_path: Path
+) -> None:
+    """Seen after SIGKILL: a database half written, and its journal."""
+    target = tmp_path / "backup"
+    add(documents, "before.txt")
+    backup(db, blobs, target)
+    for end in ("", "-journal", "-wal", "-shm"):
+        (target / f"kb.sqlite3.new{end}").write_bytes(b"of one that was killed")
+    add(documents, "after.txt")
+    assert backup(db, blobs, target).documents == 2
+    assert {path.name for path in target.iterdir()} == WHOLE
+    assert names(target) == {"before.txt", "after.txt"}
+
+
+def test_a_second_at_the_same_time_is_refused_and_does_no_harm(
+    db: Database, blobs: Blobs, documents: Documents, tmp_path: Path
+) -> None:
+    target = tmp_path / "backup"
+    add(documents, "one.txt")
+    refused: list[Busy] = []
+
+    def second(done: int, of: int) -> None:
+        with pytest.raises(Busy, match="Another backup") as error:
+            backup(db, blobs, target)
+        refused.append(error.value)
+
+    assert backup(db, blobs, target, progress=second).documents == 1
+    assert len(refused) == 1 and str(target) in refused[0].detail
+    assert names(target) == {"one.txt"}
+    assert backup(db, blobs, tmp_path / "other").documents == 1  # and afterwards nobody is in the way
+
+
+def test_a_copy_that_somebody_else_changed_does_not_replace_the_last_one(
+    db: Database, blobs: Blobs, documents: Documents, tmp_path: Path
+) -> None:
+    """As from another machine, where the lock on a network folder is not seen."""
+    target = tmp_path / "backup"
+    add(documents, "good.txt")
+    backup(db, blobs, target)
+    add(documents, "new.txt")
+
+    def begun_anew(done: int, of: int) -> None:
+        (target / "kb.sqlite3.new").unlink()
+        (target / "kb.sqlite3.new").touch()
+
+    with pytest.raises(Busy, match="Something else"):
+        backup(db, blobs, target, progress=begun_anew)
+    assert {path.name for path in target.iterdir()} == WHOLE
+    assert names(target) == {"good.txt"}
 
 
 def test_other_folders_are_left_alone(db: Database, blobs: Blobs, tmp_path: Path) -> None:

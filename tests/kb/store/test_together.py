@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from kb.errors import Busy, NotFound
 from kb.store import Database
 from kb.store.tables import MetaRow
-from kb.store.together import Together
+from kb.store.together import MOST, Together, _Write
 from tests.waiting import until
 
 
@@ -96,6 +96,79 @@ def test_what_is_true_of_all_is_told_to_all_and_passes(db: Database, monkeypatch
             together.write(put("k0"))
     monkeypatch.undo()
     assert together.write(put("k1")) == "k1" and kept(db) == {"k1"}
+
+
+class FakeDatabase:
+    """Transactions that last until they are let go, and what was committed in them."""
+
+    def __init__(self) -> None:
+        self.go, self.committed, self.sizes = threading.Event(), set[int](), list[int]()
+
+    @contextmanager
+    def write(self) -> Iterator[Any]:
+        assert self.go.wait(60)
+        written = FakeSession()
+        yield written
+        self.sizes.append(len(written))
+        self.committed.update(written)
+
+
+class FakeSession(set[int]):
+    def flush(self) -> None:
+        """Nothing to send."""
+
+
+def number_of(number: int) -> Callable[[Any], int]:
+    def act(session: Any) -> int:
+        session.add(number)
+        return number
+
+    return act
+
+
+def test_three_hundred_at_once_each_hear_of_their_own() -> None:
+    fake = FakeDatabase()
+    together, got = Together(fake), dict[int, Any]()  # type: ignore[arg-type]
+
+    def one(number: int) -> None:
+        result = together.write(number_of(number))
+        got[number] = result if number in fake.committed else "not committed"
+
+    threads = [threading.Thread(target=one, args=(number,)) for number in range(300)]
+    for thread in threads:
+        thread.start()
+    until(lambda: len(together._waiting) == 299)
+    fake.go.set()
+    for thread in threads:
+        thread.join()
+    assert got == {number: number for number in range(300)}
+    assert max(fake.sizes) == MOST and sum(fake.sizes) == 300
+
+
+def test_who_commits_for_the_first_in_line_comes_back_for_its_own() -> None:
+    """Seen with more than MOST waiting: None, as if saved, for a write that was still waiting."""
+    fake = FakeDatabase()
+    fake.go.set()
+    together = Together(fake)  # type: ignore[arg-type]
+    together._waiting = [_Write(number_of(number)) for number in range(MOST)]  # whose threads sleep yet
+    assert together.write(number_of(MOST)) == MOST
+    assert fake.committed == set(range(MOST + 1)) and fake.sizes == [MOST, 1]
+
+
+def test_a_thread_that_is_ended_takes_its_own_write_along() -> None:
+    fake = FakeDatabase()
+    fake.go.set()
+    together = Together(fake)  # type: ignore[arg-type]
+
+    def ended(session: Any) -> int:
+        raise KeyboardInterrupt
+
+    first = _Write(ended)
+    together._waiting = [first, *(_Write(number_of(number)) for number in range(1, MOST))]
+    with pytest.raises(KeyboardInterrupt):
+        together.write(number_of(MOST))
+    assert first.done and isinstance(first.error, KeyboardInterrupt)
+    assert together.write(number_of(MOST + 1)) == MOST + 1 and fake.committed == {MOST + 1}
 
 
 def _busy(self: Database, timeout: float | None = None) -> Any:
