@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 Door = Literal["rest", "app", "page", "open"]
 SAFE = ("GET", "HEAD", "OPTIONS")
+LONGEST = 4000  # characters of the way back that /login is given; servers take request lines up to some 8000
 _REQUEST_ID = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")
 
 
@@ -130,8 +131,10 @@ def _guard() -> Response | None:
         g.principal = found = _by_key() if policy.door == "rest" else _by_cookie()
     except Unauthenticated:
         if policy.door == "page" and request.method in SAFE:
-            after = request.full_path.rstrip("?")
-            return redirect("/login" if after == "/" else f"/login?next={quote(after, safe='')}")  # type: ignore[return-value]
+            after = quote(request.full_path.rstrip("?"), safe="")
+            if len(after) > LONGEST:
+                after = quote(request.path, safe="")
+            return redirect("/login" if after == "%2F" else f"/login?next={after}")  # type: ignore[return-value]
         raise
     g.entered = time.monotonic()
     if policy.door != "rest" and request.method not in SAFE:

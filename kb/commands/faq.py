@@ -17,10 +17,8 @@ from kb.app import Kb, build
 from kb.commands.show import as_json, json_option, plain, table
 from kb.errors import Invalid, KbError
 from kb.ops.patience import patiently
-from kb.store.faqfile import read_rows
+from kb.store.faqfile import FIELDS, MOST_ROWS, csv_row, read_rows
 from kb.types import FaqEntry
-
-COLUMNS = ("id", "question", "variants", "answer", "collection", "language")
 
 
 @click.group()
@@ -94,6 +92,10 @@ def _all() -> list[FaqEntry]:
 def export(umask: int | None, file: Path) -> None:
     """Export all entries to FILE (.csv or .json; - for standard output as CSV)."""
     entries = _all()
+    if len(entries) > MOST_ROWS:
+        click.echo(
+            f"{len(entries)} entries. An import takes {MOST_ROWS} at once: split the file before.", err=True
+        )
     if umask is not None:
         os.umask(umask)  # this file is not kb's but the caller's
     if file.suffix.lower() == ".json":
@@ -101,9 +103,8 @@ def export(umask: int | None, file: Path) -> None:
         return
     with sys.stdout if str(file) == "-" else open(file, "w", newline="", encoding="utf-8") as out:
         writer = csv.writer(out)
-        writer.writerow(COLUMNS)
-        for e in entries:
-            writer.writerow((e.id, e.question, "|".join(e.variants), e.answer, e.collection, e.language))
+        writer.writerow(FIELDS)
+        writer.writerows(map(csv_row, entries))
 
 
 @faq.command("list")

@@ -1,8 +1,11 @@
-"""FAQ files: CSV or JSON into plain rows, for the REST call and the command alike.
+"""FAQ files: CSV or JSON into plain rows, for the REST call and the command alike; and entries into CSV.
 
 CSV (commas, semicolons or tabs): a heading row with `question` and `answer`, and optionally `variants` (separated by | or line
-breaks), `collection`, `language`, and the `id` of the entry that the row is to change. JSON: a list of objects, or
-{"data": [...]} as the API lists them.
+breaks; one within a wording has a backslash before it), `collection`, `language`, and the `id` of the entry that the row is to
+change. A cell that a spreadsheet would calculate (=…, +…, -…, @…) has an apostrophe in front when it is written, which is
+taken off when it is read. JSON: a list of objects, or {"data": [...]} as the API lists them.
+
+web/static/js/faq.js writes the same.
 """
 
 from __future__ import annotations
@@ -10,12 +13,18 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
+from collections.abc import Sequence
 from typing import Any, Literal
 
 from kb.errors import FieldError, Invalid
+from kb.types import FaqEntry
 
 FIELDS = ("id", "question", "variants", "answer", "collection", "language")
 MOST_ROWS = 5000
+
+_FORMULA = re.compile(r"'*[=+\-@\t\r]")
+_BETWEEN = re.compile(r"(?<!\\)(\\*)([|\n])")  # what parts wordings, and the backslashes before it
 
 
 def read_rows(kind: Literal["csv", "json"], raw: bytes) -> list[Any]:
@@ -52,8 +61,31 @@ def _fields(row: dict[str, Any]) -> dict[str, Any]:
     return made
 
 
+def csv_row(entry: FaqEntry) -> tuple[str, ...]:
+    """The cells of an entry, in the order of FIELDS; `read_rows` makes exactly the same of them."""
+    cells = (entry.id, entry.question, _join(entry.variants), entry.answer, entry.collection, entry.language)
+    return tuple("'" + cell if _FORMULA.match(cell) else cell for cell in cells)
+
+
+def _join(variants: Sequence[str]) -> str:
+    """The wordings, `|` between them. Backslashes count double where a | or a line break follows, and only there."""
+    texts = [_BETWEEN.sub(r"\1\1\\\2", text) for text in variants]
+    ends = [text[len(text.rstrip("\\")) :] for text in texts[:-1]]
+    return "|".join(text + end for text, end in zip(texts, [*ends, ""], strict=False))
+
+
 def _split(variants: str) -> list[str]:
-    return [v.strip() for v in variants.replace("\n", "|").split("|") if v.strip()]
+    parts, at = [""], 0
+    for found in _BETWEEN.finditer(variants):
+        slashes = len(found[1])
+        parts[-1] += variants[at : found.start()] + "\\" * (slashes // 2)
+        if slashes % 2:
+            parts[-1] += found[2]
+        else:
+            parts.append("")
+        at = found.end()
+    parts[-1] += variants[at:]
+    return [part.strip() for part in parts if part.strip()]
 
 
 def _csv(text: str) -> list[Any]:
@@ -75,6 +107,11 @@ def _csv(text: str) -> list[Any]:
 
 
 def _row(row: dict[str, Any]) -> dict[str, Any]:
-    made: dict[str, Any] = {name: (row.get(name) or "").strip() for name in FIELDS}
+    made: dict[str, Any] = {name: _meant((row.get(name) or "").strip()) for name in FIELDS}
     made["variants"] = _split(made["variants"])
     return {name: value for name, value in made.items() if value}
+
+
+def _meant(cell: str) -> str:
+    """The cell without the apostrophe that keeps it from being calculated."""
+    return cell[1:] if cell.startswith("'") and _FORMULA.match(cell) else cell

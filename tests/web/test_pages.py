@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+import tracemalloc
 
 from kb.store import SYSTEM
-from tests.web.conftest import World
-from web.pages.paper import Hits, Piece, find, laid
+from tests.web.conftest import World, publish
+from web.pages.paper import COLUMNS, Hits, Piece, find, laid
 
 
 def offered(page: str, part: str) -> list[str]:
@@ -100,6 +101,29 @@ def test_places_of_words_in_a_text() -> None:
     assert find("a.b", "a.b", 1).count == 1 and find("axb", "a.b", 1).count == 0
 
 
+def test_of_millions_of_places_one_is_kept() -> None:
+    text = "e" * 200_000
+    tracemalloc.start()
+    try:
+        assert find(text, "e", 3) == Hits("e", 3, 200_000, 2, 3)
+        assert tracemalloc.get_traced_memory()[1] < 1_000_000
+    finally:
+        tracemalloc.stop()
+
+
+def test_one_row_of_thousands_of_cells_does_not_widen_all_others(world: World) -> None:
+    wide, narrow = "x\t" * 5_000 + "end", "a\tb\n" * 10_000
+    (table,) = laid([Piece(1, f"{wide}\n{narrow}", False, False, False)])
+    assert [len(row) for row in table.rows[:2]] == [COLUMNS, 2] and table.width == COLUMNS
+    assert sum(map(len, table.rows)) == COLUMNS + 20_000
+    assert "\t".join("".join(piece.text for piece in cell) for cell in table.rows[0]) == wide
+
+    id_ = publish(world.kb, "docs", "wide.csv", f"{wide}\n{narrow}")
+    page = world.browser("admin").get(f"/documents/{id_}").get_data(as_text=True)
+    assert page.count("<td") == COLUMNS + 3 * page.count("<span>a</span>")
+    assert page.count(f'<td colspan="{COLUMNS - 2}"></td>') == page.count("<span>a</span>") > 5_000
+
+
 def test_lines_with_tabs_are_laid_as_tables_and_no_character_is_lost() -> None:
     text = [
         ("Prices\n\nModel\tPr", False),
@@ -110,11 +134,19 @@ def test_lines_with_tabs_are_laid_as_tables_and_no_character_is_lost() -> None:
     (table,) = [block for block in blocks if block.rows]
     assert [[[(p.text, p.marked) for p in cell] for cell in row] for row in table.rows] == [
         [[("Model", False)], [("Pr", False), ("ice", True)], [("Since", True)]],
-        [[("Brio", True), (" 3", False)], [("£ 400", False)], []],
+        [[("Brio", True), (" 3", False)], [("£ 400", False)]],
     ]
+    assert table.width == 3
     assert ["".join(p.text for p in block.pieces) for block in blocks] == [
         "Prices\n\n",
         "",
         "\n",
         "One\tline only.\n",
     ]
+
+
+def test_a_link_too_long_to_come_back_to_still_leads_to_signing_in(world: World) -> None:
+    stranger = world.browser("")
+    short, long = "/?q=%E5%B9%B4", "/?q=" + "%E5%B9%B4" * 600
+    assert stranger.get(short).headers["Location"] == "/login?next=%2F%3Fq%3D%25E5%25B9%25B4"
+    assert stranger.get(long).headers["Location"] == "/login"

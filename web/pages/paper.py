@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 _HEADING = re.compile(r"^#{1,6} +(\S.*)$", re.MULTILINE)
 WINDOW = 60_000  # characters of text on one page
+COLUMNS = 256  # of a table; what a row has beyond them stands in its last cell, as it is stored
 
 
 @dataclass(frozen=True)
@@ -29,10 +30,14 @@ class Piece:
 
 @dataclass(frozen=True)
 class Block:
-    """Running text, or the rows of a table, whose cells are runs of text too."""
+    """Running text, or the rows of a table, whose cells are runs of text too. width: cells of the longest row.
+
+    Empty cells at a row's end are not stored, and not made up here either: one row may be thousands wide.
+    """
 
     pieces: tuple[Piece, ...] = ()
     rows: tuple[tuple[tuple[Piece, ...], ...], ...] = ()
+    width: int = 0
 
 
 @dataclass(frozen=True)
@@ -51,11 +56,11 @@ def find(text: str, words: str, nth: int) -> Hits:
     parts = words.split()
     if not parts:
         return Hits()
-    found = [m.span() for m in re.finditer(r"\s+".join(map(re.escape, parts)), text, re.IGNORECASE)]
-    if not found:
-        return Hits(words)
-    nth = min(max(1, nth), len(found))
-    return Hits(words, nth, len(found), *found[nth - 1])
+    nth, at, count, span = max(1, nth), 0, 0, (0, 0)
+    for count, match in enumerate(re.finditer(r"\s+".join(map(re.escape, parts)), text, re.IGNORECASE), 1):
+        if count <= nth:  # of millions of places one is kept
+            at, span = count, match.span()
+    return Hits(words, at, count, *span)
 
 
 def cut(text: DocumentText, begin: int, start: int | None, end: int | None) -> list[Piece]:
@@ -84,9 +89,8 @@ def laid(pieces: Sequence[Piece]) -> list[Block]:
     for tabbed, group in groupby(_lines(pieces), lambda line: any("\t" in piece.text for piece in line)):
         lines = list(group)
         if tabbed and len(lines) > 1:
-            rows = [tuple(_cells(line)) for line in lines]
-            width = max(map(len, rows))  # empty cells at a row's end are not stored
-            blocks.append(Block(rows=tuple(row + ((),) * (width - len(row)) for row in rows)))
+            rows = tuple(tuple(_cells(line)) for line in lines)
+            blocks.append(Block(rows=rows, width=max(map(len, rows))))
             continue
         joined: list[Piece] = []
         for piece in (piece for line in lines for piece in line):
@@ -114,11 +118,13 @@ def _lines(pieces: Sequence[Piece]) -> Iterator[list[Piece]]:
 
 def _cells(line: Sequence[Piece]) -> Iterator[tuple[Piece, ...]]:
     cell: list[Piece] = []
+    left = COLUMNS - 1  # cells that may still follow this one
     for piece in line:
-        for n, part in enumerate(piece.text.removesuffix("\n").split("\t")):
+        for n, part in enumerate(piece.text.removesuffix("\n").split("\t", left)):
             if n:
                 yield tuple(cell)
                 cell = []
+                left -= 1
             if part:
                 cell.append(replace(piece, text=part))
     yield tuple(cell)

@@ -1,6 +1,6 @@
 // The administration pages; each part runs on the page that has its elements.
 import { REASONS } from "/static/js/reasons.js";
-import { call, copy, day, el, icon, langOf, toast, withQuery } from "/static/js/ui.js";
+import { call, copy, day, el, icon, langOf, toast, withHeld, withQuery } from "/static/js/ui.js";
 
 const $ = (id) => document.getElementById(id);
 const attempt = async (act) => { try { return await act(); } catch (error) { toast(error.message); return null; } };
@@ -76,8 +76,8 @@ let next = null;
 const asked = (question) => el("td", {}, el("span", { className: "clip", title: question, lang: langOf(question) }, question));
 const when = (iso, label) => el("td", { className: "when", "data-label": label }, day(iso));
 const answerIt = (question) => el("td", {}, el("span", { className: "actions" },
-  el("a", { className: "button", href: withQuery("/", { q: question }), "aria-label": `Ask: ${question}` }, "Ask"),
-  el("a", { className: "button", href: withQuery("/faq", { question }), "aria-label": `FAQ entry: ${question}` }, icon("plus"), "FAQ entry")));
+  el("a", { className: "button", href: withHeld("/", { q: question }), "aria-label": `Ask: ${question}` }, "Ask"),
+  el("a", { className: "button", href: withHeld("/faq", { question }), "aria-label": `FAQ entry: ${question}` }, icon("plus"), "FAQ entry")));
 
 async function page(id, rowOf, nothing, more) {
   const found = await attempt(() => call("GET", withQuery(`/${id}`, { cursor: more ? next : null })));

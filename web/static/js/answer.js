@@ -14,7 +14,7 @@ const COURTESY = ["chat", "Not a question", "", "A greeting or thanks: nothing w
 const WITHHELD = ["warn", "Not shown any more", "warn", "A document it was made from was removed, or is not yours to read now."];
 
 export class AnswerView {
-  /** again: asks the same question anew. */
+  /** again(view, broken): asks the question of the view anew; broken: it has no whole answer. */
   constructor(question, again) {
     this.question = question;
     this.again = again;
@@ -55,7 +55,7 @@ export class AnswerView {
   ended(tag) {
     this.node.removeAttribute("aria-busy");
     this.label.replaceChildren(tag);
-    this.offer("Ask again", () => { this.node.remove(); this.again(true); });
+    this.offer("Ask again", () => this.again(this, true));
   }
 
   /** A button under the answer that says what to do next. */
@@ -137,7 +137,7 @@ export class AnswerView {
     const take = button("copy", "Copy answer and sources", async () => {
       try { await copy(this.asText()); toast("Copied, with the sources."); } catch (error) { toast(error.message); }
     });
-    const again = this.answer.tier !== "faq" && button("retry", "Ask again", () => this.again());
+    const again = this.answer.tier !== "faq" && button("retry", "Ask again", () => this.again(this, false));
     const up = button("up", "This helped", () => this.rate("up", up, down));
     const down = button("down", "This did not help", () => this.rate("down", down, up));
     return el("div", { className: "tools-row" }, take, again, up, down);

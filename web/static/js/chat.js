@@ -3,7 +3,7 @@ import { AnswerView } from "/static/js/answer.js";
 import { showConversations } from "/static/js/conversations.js";
 import { closeEvidence } from "/static/js/evidence.js";
 import { readEvents } from "/static/js/sse.js";
-import { call, download, el, langOf, problemOf, remember, toast, withQuery } from "/static/js/ui.js";
+import { call, carried, carry, download, el, heldAs, langOf, problemOf, remember, toast } from "/static/js/ui.js";
 
 const $ = (id) => document.getElementById(id);
 const [log, scroller, empty, form, box, send, stop, latest, save] = ["log", "scroller", "empty", "composer", "question", "send", "stop", "latest", "save"].map($);
@@ -38,15 +38,29 @@ function busy(on) {
   stop.hidden = !on;
 }
 
+/** Whether something can be asked now; if not, the reader is told why. */
+function free() {
+  if (running) toast("Another question is being answered. Wait for its answer, or stop it.");
+  return !running;
+}
+
 async function ask(question) {
-  if (running) return;
+  if (!free()) return;
   closeEvidence();
   add(asked(question));
   await answer(question);
 }
 
+/** The question of `view` once more: in its place if it broke off and nothing was asked since, else at the end. */
+function again(view, broken) {
+  if (!broken || log.lastElementChild !== view.node) { ask(view.question); return; }
+  if (!free()) return;
+  view.node.remove();
+  answer(view.question);
+}
+
 async function answer(question) {
-  const view = new AnswerView(question, (instead) => { if (!running) (instead ? answer : ask)(question); });
+  const view = new AnswerView(question, again);
   add(view.node);
   running = new AbortController();
   busy(true);
@@ -63,7 +77,8 @@ async function answer(question) {
       body: JSON.stringify(body),
       signal: running.signal,
     });
-    if (!response.ok) throw await problemOf(response, withQuery(location.pathname, { q: question }));
+    if (response.status === 401) carry(question);
+    if (!response.ok) throw await problemOf(response);
     await readEvents(response, (kind, data) => {
       if (kind === "done") { ended = true; follow(() => finished(view, data, collection)); }
       else if (kind === "error") follow(() => fail(data.detail));
@@ -86,7 +101,7 @@ function finished(view, answer, collection) {
   save.hidden = false;
   const text = view.body.textContent.trim(); // without the signs of Markdown
   say(`${answer.answerable ? "Answer" : "No answer found"}: ${text.slice(0, 300)}${text.length > 300 ? "…" : ""}`);
-  if (!answer.answerable && collection) view.offer("Ask in all collections", () => { choose(""); ask(view.question); });
+  if (!answer.answerable && collection) view.offer("Ask in all collections", () => { if (free()) { choose(""); ask(view.question); } });
   if (answer.conversation_id !== conversation) {
     conversation = answer.conversation_id;
     history.pushState({ conversation }, "", `/c/${encodeURIComponent(conversation)}`);
@@ -105,7 +120,7 @@ async function load(id) {
   try {
     const { data } = await call("GET", `/conversations/${encodeURIComponent(id)}`);
     for (const found of data) {
-      const view = new AnswerView(found.question, () => ask(found.question));
+      const view = new AnswerView(found.question, again);
       log.append(asked(found.question), view.node);
       view.done(found);
       views.push(view);
@@ -169,7 +184,7 @@ for (const button of document.querySelectorAll(".suggestion")) {
 }
 addEventListener("popstate", () => location.reload());
 
-const given = new URLSearchParams(location.search).get("q"); // /?q=… from a portal or a bookmark, or after signing in again: written, not sent
+const given = carried() || heldAs("q"); // after signing in again, from the list of unanswered ones, or /?q=… from a portal: written, not sent
 if (given) write(given);
 if ($("collection")) remember($("collection"), "kb.collection");
 if (conversation) load(conversation);

@@ -1,5 +1,5 @@
 // The FAQ page: read, search; curators add, change, delete and import.
-import { call, calm, download, el, icon, langOf, problemOf, toast, withQuery } from "/static/js/ui.js";
+import { call, calm, download, el, heldAs, icon, langOf, problemOf, toast, withQuery } from "/static/js/ui.js";
 
 const $ = (id) => document.getElementById(id);
 const mayWrite = Boolean($("list").dataset.mayWrite);
@@ -80,19 +80,27 @@ async function importFile(file, collection) {
   list();
 }
 
+// cells as kb/store/faqfile.py writes and reads them: spreadsheets must not calculate, and a | within a wording parts nothing
+const inert = (text) => (/^'*[=+\-@\t\r]/.test(text) ? `'${text}` : text);
+const quoted = (text) => `"${inert(text).replace(/"/g, '""')}"`;
+const joined = (variants) => variants
+  .map((text) => text.replace(/(\\*)([|\n])/g, "$1$1\\$2"))
+  .map((text, at) => (at < variants.length - 1 ? text.replace(/(\\+)$/, "$1$1") : text)).join("|");
+const MOST_ROWS = 5000; // that an import takes
+
 /** All entries as the CSV that the import takes back: rows with an id change their entry. */
 async function exportAll() {
   const columns = ["id", "question", "variants", "answer", "collection", "language"];
-  const quoted = (text) => `"${text.replace(/"/g, '""')}"`;
   const rows = [columns.join(",")];
   try {
     for (let cursor = null; ;) {
       const found = await call("GET", withQuery("/faq", { limit: 200, cursor }));
-      for (const entry of found.data) rows.push(columns.map((name) => quoted(name === "variants" ? entry.variants.join("|") : entry[name] || "")).join(","));
+      for (const entry of found.data) rows.push(columns.map((name) => quoted(name === "variants" ? joined(entry.variants) : entry[name] || "")).join(","));
       cursor = found.next;
       if (!cursor) break;
     }
   } catch (error) { toast(error.message); return; }
+  if (rows.length - 1 > MOST_ROWS) tell(`The file has ${rows.length - 1} entries. An import takes ${MOST_ROWS} at once: split the file before importing it.`);
   download(`\ufeff${rows.join("\r\n")}\r\n`, "faq.csv", "text/csv"); // the mark in front tells spreadsheets that it is UTF-8
 }
 
@@ -123,7 +131,7 @@ if (mayWrite) {
       list();
     } catch (error) { toast(error.message); }
   });
-  const asked = new URLSearchParams(location.search).get("question");
+  const asked = heldAs("question");
   if (asked) { edit(null); $("faq-form").elements.question.value = asked; $("faq-form").elements.answer.focus(); }
 }
 await list();

@@ -13,10 +13,15 @@ function linesOf(runs) {
   return lines.filter((line) => line.length);
 }
 
+const COLUMNS = 256; // what a row has beyond them stands in its last cell
+
 function rowOf(line) {
   const cells = [el("td")];
   for (const [text, make] of line) {
-    text.replace(/\n$/, "").split("\t").forEach((part, n) => {
+    const parts = text.replace(/\n$/, "").split("\t");
+    const left = COLUMNS - cells.length;
+    if (parts.length > left + 1) parts.push(parts.splice(left).join("\t"));
+    parts.forEach((part, n) => {
       if (n) cells.push(el("td"));
       if (part) cells.at(-1).append(make(part));
     });

@@ -45,11 +45,37 @@ export class Problem extends Error {
   }
 }
 
-/** The problem in a response that failed. back: where to go on after signing in again, if the session has ended. */
-export async function problemOf(response, back = location.pathname) {
+/** The problem in a response that failed; off to signing in again, and back here, if the session has ended. */
+export async function problemOf(response) {
   const found = await response.json().catch(() => ({}));
-  if (response.status === 401) location.assign(`/login?next=${encodeURIComponent(back)}`);
+  if (response.status === 401) location.assign(`/login?next=${encodeURIComponent(location.pathname)}`);
   return new Problem(found, response.status);
+}
+
+const CARRIED = "kb.question"; // in this tab alone; an address would keep it in logs and histories, and may be too short for it
+
+/** Keep a question while somebody signs in again. */
+export function carry(question) {
+  try { sessionStorage.setItem(CARRIED, question); } catch { /* storage is switched off; then nobody can sign in either */ }
+}
+
+/** The question that was kept, once; null if none was. */
+export function carried() {
+  try {
+    const kept = sessionStorage.getItem(CARRIED);
+    sessionStorage.removeItem(CARRIED);
+    return kept;
+  } catch { return null; }
+}
+
+/** The address of a page with a question for it, in the part that is never sent: of any length, and in no log. */
+export const withHeld = (path, held) => `${path}#${new URLSearchParams(held)}`;
+
+/** What the link to this page holds as `name`, in that part or in the query; null if nothing. */
+export function heldAs(name) {
+  const held = new URLSearchParams(location.hash.slice(1)).get(name);
+  if (held) history.replaceState(history.state, "", location.pathname + location.search);
+  return held || new URLSearchParams(location.search).get(name);
 }
 
 /** A JSON call to the server; throws a Problem when it is refused, or when it takes longer than `patienceMs`. */
