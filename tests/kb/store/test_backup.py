@@ -34,7 +34,11 @@ def names(state: Path) -> set[str]:
     """What a restored copy holds, each with its original read."""
     kb = build(Settings(data=state), encoder=FakeEncoder())
     found = set()
-    for document in kb.documents.list(SYSTEM, limit=500)[0]:
+    listed, more = kb.documents.list(SYSTEM, limit=500)
+    while more:
+        some, more = kb.documents.list(SYSTEM, limit=500, cursor=more)
+        listed = [*listed, *some]
+    for document in listed:
         path, _, _ = kb.documents.content(SYSTEM, document.id)
         assert path.is_relative_to(state) and path.read_bytes()
         found.add(document.external_id)
