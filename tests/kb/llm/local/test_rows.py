@@ -179,8 +179,8 @@ def test_a_part_on_scattered_pages_is_kept_in_memory(model: Path, packed: tuple[
     found, places = kept.take(np.arange(WORDS, dtype=np.int32))
     np.testing.assert_array_equal(quant.unpack(found)[0][places], packed[1])
     kept.ranges.close()
-    page_size = int.from_bytes(model.read_bytes()[16:18], "big")  # 1 stands for 65,536: there it lies on one page
-    assert mended == ([part.id] if page_size == 4096 else [])
+    page_size = int.from_bytes(model.read_bytes()[16:18], "big")  # 1 stands for 65,536
+    assert mended == ([part.id] if page_size == 4096 else [])  # it lies on one large page
 
 
 def test_by_rows_or_whole_the_logits_are_the_same(
