@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import threading
 from types import FrameType
@@ -26,7 +27,12 @@ def worker(until_idle: bool) -> None:
     signal.signal(signal.SIGTERM, end)
     signal.signal(signal.SIGINT, end)
     kb = build()
+    ended = True
     try:
-        ingestion.run(kb, stop, until_idle=until_idle)
+        ended = ingestion.run(kb, stop, until_idle=until_idle)
     finally:
         kb.close()
+    if not ended:
+        # the interpreter would take such a thread down inside the encoder, which aborts the process
+        logging.shutdown()
+        os._exit(0)

@@ -71,10 +71,12 @@ class Tika:
         """Version of the server, None if it does not answer. Raises ParserDown for one that is too old."""
         for url in self.urls:
             try:
-                said = self._client.get(f"{url}/version", timeout=3).text
+                said = self._client.get(f"{url}/version", timeout=3)
             except httpx.HTTPError:
                 continue
-            found = re.search(r"(\d+)\.(\d+)\.(\d+)", said[:200])
+            if said.status_code >= 400:  # it listens before it knows its own paths
+                continue
+            found = re.search(r"(\d+)\.(\d+)\.(\d+)", said.text[:200])
             if not found:
                 raise ParserDown(f"What answers at {url} is not a Tika server.")
             version = tuple(int(number) for number in found.groups())

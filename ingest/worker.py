@@ -33,6 +33,7 @@ from kb.settings import Settings
 from kb.store import kept
 
 IDLE_S = 0.25
+LEAVE_S = 2.0  # for the threads to end in
 LEAST_SLOTS = 2  # with one Tika, text files do not wait behind the one document that it reads
 DOWN_S = 20.0
 LARGE_FILE = 20 * 2**20
@@ -42,10 +43,13 @@ OUR_FAULT = "Reading this file failed inside kb; the log of the worker says how.
 log = logging.getLogger("ingest")
 
 
-def run(kb: Kb, stop: threading.Event, *, until_idle: bool = False) -> None:
-    """Work until `stop` is set, or (until_idle) until nothing is left to do. Hands unfinished jobs back."""
+def run(kb: Kb, stop: threading.Event, *, until_idle: bool = False) -> bool:
+    """Work until `stop` is set, or (until_idle) until nothing is left to do. Hands unfinished jobs back.
+
+    Returns whether every thread has ended; one may still be inside a long parse or the encoder.
+    """
     with tika_for(kb.settings) as (tika, tend):
-        Worker(kb, tika).run(stop, tend, until_idle=until_idle)
+        return Worker(kb, tika).run(stop, tend, until_idle=until_idle)
 
 
 @contextlib.contextmanager
@@ -86,8 +90,8 @@ class Worker:
         self.large = threading.Semaphore(1)
         self.lane = Lane(self.kb, lambda: not self.idle())
 
-    def run(self, stop: threading.Event, tend: Callable[[], None], *, until_idle: bool = False) -> None:
-        """Start the threads, keep Tika alive, wait for `stop`."""
+    def run(self, stop: threading.Event, tend: Callable[[], None], *, until_idle: bool = False) -> bool:
+        """Start the threads, keep Tika alive, wait for `stop`. Returns whether all threads have ended."""
         slots = max(LEAST_SLOTS, len(self.tika.urls) if self.tika else 1)
         over = threading.Event()  # ends the threads without setting the caller's event
         threads = [threading.Thread(target=self.holding.beat, args=(over,), name="heartbeat", daemon=True)]
@@ -111,8 +115,10 @@ class Worker:
                 break
         over.set()
         self.holding.release()
-        for thread in threads:
-            thread.join(2.0)  # one inside a long parse is left behind; its fence is gone
+        patience = time.monotonic() + LEAVE_S
+        for thread in threads:  # one inside a long parse is left behind; its fence is gone
+            thread.join(max(0.0, patience - time.monotonic()))
+        return not any(thread.is_alive() for thread in threads)
 
     def idle(self) -> bool:
         """Whether nothing is queued, leased or in the stage."""

@@ -164,11 +164,13 @@ def test_a_stopped_worker_hands_its_jobs_back(kb: Kb) -> None:
 
     kb.__dict__["encoder"] = Slow()
     stop = threading.Event()
-    thread = threading.Thread(target=Worker(kb, None).run, args=(stop, lambda: None))
+    ended: list[bool] = []
+    thread = threading.Thread(target=lambda: ended.append(Worker(kb, None).run(stop, lambda: None)))
     thread.start()
     assert inside.wait(10)
     stop.set()
     thread.join(10)
+    assert ended == [False], "so that the process leaves without taking it down inside the encoder"
     pending = kb.jobs.pending()
     assert (pending["queued"], pending["leased"]) == (1, 0)
     go_on.set()  # the one left behind may finish: its fence is gone
