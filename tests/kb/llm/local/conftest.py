@@ -48,8 +48,12 @@ def model_server(file: Path, state: Path, *more: str, **environment: str) -> Ite
         assert process.returncode == 0, errors
         assert "Traceback" not in errors
     finally:
+        ended = process.poll()
         process.kill()
-        process.communicate()
+        _, errors = process.communicate()
+        print(
+            f"the model server had ended with {ended}; it said:", errors[-3000:]
+        )  # shown where a test fails
 
 
 @pytest.fixture(scope="session")

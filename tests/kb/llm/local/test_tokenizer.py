@@ -116,3 +116,13 @@ def test_a_tokenizer_of_another_kind_is_refused() -> None:
     other["decoder"] = None
     with pytest.raises(BadModel, match="byte-level"):
         Tokenizer(json.dumps(other))
+
+
+def test_without_memory_it_says_so_before_the_library_ends_the_process(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("kb.llm.local.tokenizer.ROOM", 1 << 60)
+    with pytest.raises(MemoryError):
+        TOKENIZER.encode("word")
+    with pytest.raises(MemoryError):
+        TOKENIZER.token_bytes(5)
