@@ -11,6 +11,7 @@ import pytest
 
 from kb.store import SYSTEM
 from tests.e2e.conftest import Site
+from tests.waiting import until
 
 PASSWORD = "correct horse battery"
 
@@ -190,7 +191,7 @@ def test_nothing_is_lost_without_a_word(site: Site, page: Any, tmp_path: Path) -
     page.goto(f"{site.url}/admin/users")
     page.select_option("#users select", "reader")
     page.wait_for_selector("#toasts:has-text('last active admin')")
-    page.wait_for_function("document.querySelector('#users select').value === 'admin'")
+    until(lambda: page.evaluate("document.querySelector('#users select').value") == "admin")
 
     for question in ("Quantum chromodynamics?", "quantum Chromodynamics"):
         assert page.request.post(

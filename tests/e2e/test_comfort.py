@@ -13,6 +13,7 @@ import pytest
 from kb.store import SYSTEM
 from kb.types import Event
 from tests.e2e.conftest import Site
+from tests.waiting import until
 
 pytestmark = [
     pytest.mark.browser,
@@ -184,7 +185,7 @@ def test_a_long_unanswered_question_is_handed_on(site: Site, page: Any) -> None:
     for name, box in (("Ask", "#question"), ("FAQ entry", "#faq-form [name=question]")):
         page.goto("/admin/unanswered")
         page.click(f"#unanswered a:has-text('{name}')")
-        page.wait_for_function("box => document.querySelector(box)?.value", arg=box)
+        until(lambda box=box: page.evaluate("box => document.querySelector(box)?.value", box))
         assert page.input_value(box) == question and "#" not in page.url
     assert max(map(len, (url.split("#")[0] for url in sent))) < 300
 

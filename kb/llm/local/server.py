@@ -6,6 +6,7 @@ import _thread
 import contextlib
 import json
 import logging
+import os
 import signal
 import socket
 import sys
@@ -165,6 +166,11 @@ def serve(file: Path, host: str, port: int, exact: bool, settings: LocalModelSet
     server.server_close()
     if failed:
         raise failed[0]
+    if not closers:
+        # Still loading: the interpreter's end would take the compiler down from under that thread, which aborts.
+        logging.shutdown()
+        sys.stdout.flush()
+        os._exit(0)
 
 
 def _last_words(server: Server, seconds: float = 1.0) -> None:
