@@ -24,6 +24,7 @@ class _Choice:
     """What one text has come to."""
 
     content: list[str] = field(default_factory=list)
+    shown: int = 0  # characters of it
     reasoning: list[str] = field(default_factory=list)
     tokens: list[Chosen] = field(default_factory=list)
     end: Finished | None = None
@@ -65,7 +66,7 @@ class Completion:
             return
         part: Json = {"finish_reason": None}
         if self._logprobs:
-            part["logprobs"] = self._explain(event.tokens, sum(map(len, choice.content)))
+            part["logprobs"] = self._explain(event.tokens, choice.shown)
         if self._chat:
             delta: Json = {}
             if event.reasoning:
@@ -75,7 +76,7 @@ class Completion:
             part["delta"] = delta
         else:
             part["text"] = event.content
-        choice.content.append(event.content)
+        choice.shown += len(event.content)
         if event.content or event.reasoning or event.tokens:
             yield self._chunk(index, part)
 
@@ -120,7 +121,7 @@ class Completion:
         return chat_logprobs(tokens, tokenizer) if self._chat else text_logprobs(tokens, tokenizer, offset)
 
     def _usage(self) -> Json:
-        return usage([choice.end for choice in self._choices if choice.end is not None])
+        return usage([choice.end for choice in self._choices if choice.end is not None], self.body.n)
 
     def _chunk(self, index: int, part: Json) -> Json:
         return self._object("chunk") | {"choices": [{"index": index, "logprobs": None, **part}]}
@@ -136,7 +137,8 @@ class Completion:
         if isinstance(body, ChatBody):
             body.check()
             messages = [message.plain() for message in body.messages]
-            service.check_length(sum(len(str(message["content"])) for message in messages))
+            characters = sum(len(m["content"]) + len(m.get("thinking", "")) for m in messages)
+            service.check_length(characters, len(messages))
             prompt = service.template.tokens(messages, effort=body.effort)
             save = service.common(prompt, service.template.system_tokens(messages, effort=body.effort))
             limit = body.max_completion_tokens or body.max_tokens or service.context
@@ -152,6 +154,7 @@ class Completion:
 
     def _sequence(self, prompt: list[int], limit: int, top: int | None, number: int, save: int) -> Sequence:
         body, service = self.body, self._service
+        service.scheduler.check_fits(len(prompt))  # before anything is made of so many tokens
         writer = Writer(
             service.tokenizer, service.harmony, body.stops(), chat=self._chat, ends=not body.ignore_eos
         )

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from kb.errors import FieldError, Invalid
 from kb.llm.local.sampling import SamplingParams
 
 MOST_TEXTS = 32  # prompts × n of one request
 
-TokenIds = Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
+TokenId = Annotated[int, Field(ge=0, lt=2**31)]
+TokenIds = Annotated[list[Annotated[TokenId, Field(strict=True)]], Field(min_length=1)]
+Bias = Annotated[float, Field(allow_inf_nan=False)]
 
 
 class StreamOptions(BaseModel):
@@ -32,14 +34,20 @@ class Body(BaseModel):
     top_p: float | None = Field(None, gt=0, le=1)
     top_k: int | None = Field(None, ge=-1)
     min_p: float | None = Field(None, ge=0, le=1)
-    repetition_penalty: float | None = Field(None, gt=0, le=5)
+    repetition_penalty: float | None = Field(None, ge=0.01, le=5)
     frequency_penalty: float | None = Field(None, ge=-2, le=2)
     presence_penalty: float | None = Field(None, ge=-2, le=2)
-    logit_bias: dict[Annotated[int, Field(ge=0)], float] | None = Field(None, max_length=1024)
+    logit_bias: dict[TokenId, Bias] | None = Field(None, max_length=1024)
     seed: int | None = Field(None, ge=-(2**63), lt=2**63)
     stop: str | list[str] | None = None
     max_tokens: int | None = Field(None, ge=1)
     ignore_eos: bool = False
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_nulls(cls, found: Any) -> Any:
+        """OpenAI's schema lets clients write null for what they do not ask for."""
+        return {k: v for k, v in found.items() if v is not None} if isinstance(found, dict) else found
 
     def stops(self) -> list[str]:
         """Stop strings."""
@@ -100,10 +108,11 @@ class ChatBody(Body):
     reasoning_effort: Literal["minimal", "low", "medium", "high"] | None = None
     response_format: dict[str, Any] | None = None
     tools: list[Any] | None = None
+    functions: list[Any] | None = None
 
     def check(self) -> None:
         """Invalid for what would be silently ignored otherwise."""
-        if self.tools:
+        if self.tools or self.functions:
             raise Invalid("This server calls no tools.", errors=_field("tools"))
         if self.response_format and self.response_format.get("type") != "text":
             raise Invalid("Only response_format text is offered.", errors=_field("response_format"))
@@ -147,7 +156,9 @@ def parse(kind: type[AnyBody], raw: bytes) -> AnyBody:
     try:
         return kind.model_validate_json(raw)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
+        # of what a union could have been, the one that fits furthest says most
+        found = error.errors(include_url=False, include_input=False)
+        first = max(found, key=lambda wrong: (wrong["loc"][:1] == found[0]["loc"][:1], len(wrong["loc"])))
         where = ".".join(str(part) for part in first["loc"]) or "body"
         raise Invalid(f"{where}: {first['msg']}", errors=_field(where)) from None
 

@@ -30,15 +30,15 @@ def status_of(error: KbError) -> int:
     return 400 if error.status == 422 else error.status
 
 
-def usage(ends: Sequence[Finished]) -> Json:
-    """Tokens of all texts of one request; a prompt that several share counts once."""
-    prompt = sum(end.prompt_tokens for end in ends)
+def usage(ends: Sequence[Finished], n: int) -> Json:
+    """Tokens of all texts of one request; a prompt that `n` in a row share counts once."""
+    prompt = sum(end.prompt_tokens for end in ends[::n])
     completion = sum(end.completion_tokens for end in ends)
     return {
         "prompt_tokens": prompt,
         "completion_tokens": completion,
         "total_tokens": prompt + completion,
-        "prompt_tokens_details": {"cached_tokens": sum(end.reused_tokens for end in ends)},
+        "prompt_tokens_details": {"cached_tokens": sum(end.reused_tokens for end in ends[::n])},
         "completion_tokens_details": {"reasoning_tokens": sum(end.reasoning_tokens for end in ends)},
     }
 

@@ -16,6 +16,7 @@ from kb.llm.local.errors import ModelError
 
 Floats = NDArray[np.float32]
 _BLOCK = 1024
+_LEAST_TEMPERATURE = 1e-4  # below it nothing but the likeliest is ever drawn, and dividing by it overflows
 _CUTS = (1e-2, 1e-4, 1e-7, 0.0)  # where to look for candidates, against the likeliest
 
 
@@ -60,7 +61,8 @@ class Sampler:
         if not math.isfinite(highest):
             raise ModelError("The model computed values that are not numbers.")
         adjusted = self._adjust(logits)
-        token = int(adjusted.argmax()) if self.params.temperature == 0 else self._draw(adjusted)
+        cold = self.params.temperature < _LEAST_TEMPERATURE
+        token = int(adjusted.argmax()) if cold else self._draw(adjusted)
         self._counts[token] = self._counts.get(token, 0) + 1
         if self.params.top_logprobs is None:
             return Chosen(token)

@@ -69,16 +69,19 @@ class Scheduler:
         """Sequences being read or written."""
         return len(self._running)
 
+    def check_fits(self, length: int) -> None:
+        """Invalid for a prompt of so many tokens that no answer has room beside it."""
+        if length >= self.context:
+            raise Invalid(
+                f"This prompt has {length} tokens; together with an answer at most {self.context} fit."
+                " Shorten it, or raise KB_MODEL_CONTEXT and KB_MODEL_KV_RAM.",
+                slug="context_length_exceeded",
+            )
+
     def submit(self, sequences: list[Sequence]) -> None:
         """Queue sequences, all or none. Invalid when a prompt is too long, OutOfPages when the queue is full."""
         for sequence in sequences:
-            length = len(sequence.request.prompt)
-            if length >= self.context:
-                raise Invalid(
-                    f"This prompt has {length} tokens; together with an answer at most {self.context} fit."
-                    " Shorten it, or raise KB_MODEL_CONTEXT and KB_MODEL_KV_RAM.",
-                    slug="context_length_exceeded",
-                )
+            self.check_fits(len(sequence.request.prompt))
         try:
             self._waiting.put(sequences)
         except OutOfPages:

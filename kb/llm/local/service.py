@@ -44,11 +44,12 @@ class Service:
         """Longest prompt and answer together, tokens."""
         return self.scheduler.context
 
-    def check_length(self, characters: int) -> None:
+    def check_length(self, characters: int, messages: int = 1) -> None:
         """Invalid for texts that no tokenizer can bring down to the context: not worth a tokenizer's time."""
-        if characters > _MOST_CHARACTERS * self.context:
+        if characters > _MOST_CHARACTERS * self.context or messages > self.context:
             raise Invalid(
-                f"{characters} characters cannot fit into {self.context} tokens. Shorten the prompt.",
+                f"{characters} characters in {messages} messages cannot fit into {self.context} tokens."
+                " Shorten the prompt.",
                 slug="context_length_exceeded",
             )
 

@@ -204,6 +204,27 @@ def test_completions_take_texts_token_ids_and_lists(make: Make) -> None:
         ] == [0, 1, 2, 3]
 
 
+def test_a_prompt_that_several_texts_share_is_counted_once(make: Make) -> None:
+    front = make(speaking.hashed)
+    body = {"prompt": ["abc", "xyz!"], "max_tokens": 2, "n": 3}
+    found = front.call("POST", "/v1/completions", body)[1]["usage"]
+    assert (found["prompt_tokens"], found["completion_tokens"]) == (3 + 4, 12)
+
+
+def test_nulls_are_what_was_not_asked_for(make: Make) -> None:
+    nulls = dict.fromkeys(("n", "stream", "logprobs", "top_logprobs", "stop", "max_tokens", "tools"))
+    assert make().chat(temperature=0, **nulls)[1]["choices"][0]["message"]["content"] == "Paris, of course."
+
+
+def test_a_prompt_that_cannot_fit_is_refused_before_anything_is_made_of_it(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    front = make()
+    monkeypatch.setattr("kb.llm.local.completions.Sequence", None)
+    status, found, _ = front.call("POST", "/v1/completions", {"prompt": [1] * 1500, "n": 8})
+    assert (status, found["error"]["code"]) == (400, "context_length_exceeded")
+
+
 def test_the_same_seed_draws_the_same_and_each_of_n_its_own(make: Make) -> None:
     front = make(speaking.hashed)
     body = {"prompt": "abc", "max_tokens": 12, "temperature": 5, "seed": 11, "n": 3}
@@ -234,6 +255,13 @@ def test_the_same_seed_draws_the_same_and_each_of_n_its_own(make: Make) -> None:
         ("/v1/chat/completions", {"messages": HELLO, "logit_bias": {"-1": 3}}, 400, "logit_bias"),
         ("/v1/chat/completions", b'{"messages": [{"role": "user", "content": "x"}], "top_p": NaN}', 400, "top_p"),
         ("/v1/chat/completions", b'{"messages": [{"role": "user", "content": "\\ud800"}]}', 400, "hex escape"),
+        ("/v1/chat/completions", {"messages": HELLO, "logit_bias": {"1" + "0" * 400: 1}}, 400, "logit_bias"),
+        ("/v1/chat/completions", b'{"messages": [{"role": "user", "content": "x"}], "logit_bias": {"66": NaN}}', 400, "logit_bias"),
+        ("/v1/chat/completions", {"messages": HELLO, "functions": [{"name": "f"}]}, 400, "tools"),
+        ("/v1/chat/completions", {"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}, 400, "'text'"),
+        ("/v1/chat/completions", {"messages": [{"role": "user", "content": ""}] * 2000}, 400, "2000 messages"),
+        ("/v1/completions", {"prompt": "x", "repetition_penalty": 1e-300}, 400, "repetition_penalty"),
+        ("/v1/completions", {"prompt": [True, 1.5]}, 400, "prompt"),
         ("/v1/completions", {"prompt": ""}, 400, "empty"),
         ("/v1/completions", {"prompt": []}, 400, "prompt"),
         ("/v1/completions", {"prompt": [1, -1]}, 400, "prompt"),
@@ -258,6 +286,9 @@ def test_bodies_have_a_limit_and_a_kind(make: Make) -> None:
     assert front.call("POST", "/v1/completions", b"{}", **{"Content-Type": "text/plain"})[0] == 415
     with socket.create_connection(front.server.server_address[:2], timeout=10) as raw:
         raw.sendall(b"POST /v1/completions HTTP/1.1\r\nContent-Length: 999999999\r\n\r\n")
+        assert raw.recv(1000).startswith(b"HTTP/1.1 413")
+    with socket.create_connection(front.server.server_address[:2], timeout=10) as raw:
+        raw.sendall(b"POST /v1/completions HTTP/1.1\r\nContent-Length: " + b"9" * 5000 + b"\r\n\r\n")
         assert raw.recv(1000).startswith(b"HTTP/1.1 413")
     with socket.create_connection(front.server.server_address[:2], timeout=10) as raw:
         raw.sendall(b"POST /v1/completions HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n")
