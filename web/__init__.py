@@ -19,7 +19,17 @@ __all__ = ["create_app"]
 
 def create_app(kb: Kb, local: LocalDoor | None = None) -> Flask:
     """The Flask application on one `Kb`. local: the door that `kb ask` on the same machine uses."""
-    from web import api, doors, endpoints, health, logs, pages, problems, reading  # noqa: F401 (api fills the table)
+    from web import (  # noqa: F401 (api fills the table)
+        api,
+        doors,
+        endpoints,
+        health,
+        logs,
+        pages,
+        problems,
+        reading,
+        transfers,
+    )
 
     logs.configure()
     app = Flask(__name__)
@@ -31,6 +41,7 @@ def create_app(kb: Kb, local: LocalDoor | None = None) -> Flask:
         SEND_FILE_MAX_AGE_DEFAULT=0,
     )
     app.jinja_options = {"autoescape": True, "trim_blocks": True, "lstrip_blocks": True}
+    app.extensions["kb.places"] = transfers.Places()
     doors.install(app, kb, local)
     problems.install(app)
     endpoints.mount(app, kb)

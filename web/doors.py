@@ -24,9 +24,10 @@ from flask import Flask, Response, current_app, g, redirect, request
 from werkzeug.exceptions import NotFound as NothingHere
 
 from kb.access.principals import SYSTEM
-from kb.errors import Forbidden, RateLimited, Unauthenticated
+from kb.errors import Forbidden, RateLimited, TooLarge, Unauthenticated
 from kb.local import LocalDoor, opens
 from web.limits import Allowance, Buckets, Throttle, network
+from web.reading import in_hand
 from web.standing import RECHECK_S
 
 if TYPE_CHECKING:
@@ -126,6 +127,8 @@ def _guard() -> Response | None:
     if policy.door == "open":
         if request.method not in SAFE:
             _same_site()
+            if not in_hand():  # nobody is known here: no thread waits for the rest of a large body
+                raise TooLarge("A form of this size is not taken here.")
         return None
     try:
         g.principal = found = _by_key() if policy.door == "rest" else _by_cookie()

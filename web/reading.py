@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import codecs
 import tempfile
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import IO, Any
 
 from flask import Request, current_app, request
 from pydantic import BaseModel, ValidationError
 from werkzeug.datastructures import FileStorage
-from werkzeug.exceptions import RequestEntityTooLarge
+from werkzeug.exceptions import RequestEntityTooLarge, RequestTimeout
 
 from kb.errors import FieldError, Invalid, KbError, NotFound, TooLarge, UnsupportedType
 from kb.settings import Settings
+from web.patience import SMALL
 from web.problems import invalid
+from web.transfers import place
 
 JSON_LIMIT = 2**20
 IMPORT_LIMIT = 10 * 2**20
 FORM_MARGIN = 2**20  # fields and boundaries around a file
-SLOW_CLIENT_S = 60.0  # longest silence while a body arrives
 
 
 class KbRequest(Request):
@@ -78,11 +80,8 @@ def query(model: type[BaseModel] | None) -> Any:
 
 def body_bytes(limit: int) -> bytes:
     """The request's body, at most `limit` bytes. TooLarge beyond, before reading where a length is given."""
-    _patient(limit)
-    try:
+    with _arriving(limit):
         return request.get_data(cache=True)
-    except RequestEntityTooLarge:
-        raise _too_large(limit) from None
 
 
 def json_body(model: type[BaseModel]) -> Any:
@@ -105,11 +104,8 @@ def upload(model: type[BaseModel], settings: Settings) -> tuple[Any, FileStorage
     if request.mimetype != "multipart/form-data":
         raise UnsupportedType("Send the file as multipart/form-data.", slug="unsupported-media-type")
     largest = settings.max_file_mb * 2**20
-    _patient(largest + FORM_MARGIN, "document-too-large")
-    try:
+    with _arriving(largest, FORM_MARGIN, "document-too-large"):
         files, fields = request.files, request.form
-    except RequestEntityTooLarge:
-        raise _too_large(largest, "document-too-large") from None
     if len(sent := files.getlist("file")) != 1 or len(files) != 1:
         raise Invalid(
             "Send exactly one part called `file`, with a filename.",
@@ -121,20 +117,32 @@ def upload(model: type[BaseModel], settings: Settings) -> tuple[Any, FileStorage
         raise invalid(error) from None
 
 
-def _patient(limit: int, slug: str = "too-large") -> None:
-    """Refuse what says it is too large, or is packed; give a silent client a limited time."""
+def in_hand() -> bool:
+    """Whether the whole body was here when the request was given a thread (web/patience.py), so that none waits for it."""
+    length = request.content_length
+    parts = request.headers.get("Transfer-Encoding") or request.headers.get("Expect")
+    return not parts and (length is None or length <= SMALL)
+
+
+@contextmanager
+def _arriving(limit: int, margin: int = 0, slug: str = "too-large") -> Iterator[None]:
+    """Read the body within. Refuses what says it is too large, or is packed; what is large holds a place meanwhile."""
     packed = request.headers.get("Content-Encoding", "").strip().lower()
     if packed not in ("", "identity"):
         raise UnsupportedType(
             f"The body is sent as {packed[:20]!r}. Send it as it is, without Content-Encoding.",
             slug="unsupported-media-type",
         )
-    request.max_content_length = limit
-    if request.content_length is not None and request.content_length > limit:
+    request.max_content_length = limit + margin
+    if request.content_length is not None and request.content_length > limit + margin:
         raise _too_large(limit, slug)
-    sock = request.environ.get("gunicorn.socket")
-    if sock is not None:
-        sock.settimeout(SLOW_CLIENT_S)
+    try:
+        with nullcontext() if in_hand() else place():
+            yield
+    except RequestEntityTooLarge:
+        raise _too_large(limit, slug) from None
+    except BlockingIOError:
+        raise RequestTimeout("The request's body stopped arriving. Please send it again.") from None
 
 
 def _too_large(limit: int, slug: str = "too-large") -> KbError:

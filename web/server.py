@@ -1,7 +1,7 @@
 """The web server: gunicorn with threads, one process, so that indexes and rate limits exist once.
 
-A stream holds a thread for as long as its answer takes, so there are threads for all that the model's
-queue may hold, and some more for everything else. On SIGTERM no new requests are taken, streams end
+A stream holds a thread for as long as its answer takes, a large file for as long as its client does, so there
+are threads for all that the model's queue may hold, for all places of web/transfers.py, and more for the rest. On SIGTERM no new requests are taken, streams end
 with an `error` event that says so, and the rest has GRACE_S to finish.
 """
 
@@ -16,15 +16,16 @@ from typing import Any
 
 from gunicorn.app.base import BaseApplication  # type: ignore[import-untyped]
 from gunicorn.arbiter import Arbiter  # type: ignore[import-untyped]
-from gunicorn.workers.gthread import ThreadWorker  # type: ignore[import-untyped]
 
 from kb.app import Kb, build
 from kb.errors import KbError
 from kb.local import open_door
+from kb.ops.arenas import few_arenas
 from kb.settings import Settings
 from kb.store import upkeep
-from web import create_app, sse
+from web import create_app, transfers
 from web.opening import Opening
+from web.patience import Worker, most_connections
 
 SPARE_THREADS = 16
 GRACE_S = 25
@@ -32,15 +33,6 @@ KEEP_ALIVE_S = 15
 UPKEEP_FIRST_S, UPKEEP_EVERY_S = 300.0, 24 * 3600.0
 
 log = logging.getLogger("web")
-
-
-class Worker(ThreadWorker):  # type: ignore[misc]
-    """gunicorn's threaded worker, which also tells streams to end when it is told to stop."""
-
-    def handle_exit(self, sig: int, frame: Any) -> None:
-        """SIGTERM."""
-        sse.stopping.flag = True
-        super().handle_exit(sig, frame)
 
 
 class Server(BaseApplication):  # type: ignore[misc]
@@ -59,8 +51,13 @@ class Server(BaseApplication):  # type: ignore[misc]
             else f"{settings.host}:{settings.port}",
             "workers": 1,
             "worker_class": Worker,
-            "threads": SPARE_THREADS + settings.llm_concurrency + settings.llm_queue,
-            "worker_connections": 4000,
+            "threads": SPARE_THREADS
+            + transfers.PLACES
+            + transfers.WAITING
+            + settings.llm_concurrency
+            + settings.llm_queue,
+            "worker_connections": most_connections(4000),
+            "sendfile": False,  # Python waits for ever for room to send into, whatever limit the socket has
             "timeout": 60,  # the worker's own heartbeat, not a limit on requests
             "graceful_timeout": GRACE_S,
             "keepalive": KEEP_ALIVE_S,
@@ -74,6 +71,7 @@ class Server(BaseApplication):  # type: ignore[misc]
 
     def run(self) -> None:
         """Serve until told to stop. SystemExit with status 1 when the application cannot be made."""
+        few_arenas()
         me = os.getpid()
         try:
             super().run()

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
@@ -19,6 +21,7 @@ from kb.settings import Settings
 from kb.store import Database
 from tests.web.conftest import Template, World, make_kb
 from web import create_app
+from web.patience import ARRIVE_S
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -26,14 +29,14 @@ ROOT = Path(__file__).resolve().parents[2]
 class Running:
     """The server process, and how to reach it."""
 
-    def __init__(self, settings: Settings, template: Template) -> None:
+    def __init__(self, settings: Settings, template: Template, arrive_s: float) -> None:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
         self.data, self.url = settings.data, f"http://127.0.0.1:{self.port}"
         self.headers = {"Authorization": f"Bearer {template.keys['all']}"}
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "tests.web.serve", str(settings.data), str(self.port)],
+            [sys.executable, "-m", "tests.web.serve", str(settings.data), str(self.port), str(arrive_s)],
             cwd=ROOT,
             env={**os.environ, "PYTHONPATH": str(ROOT)},
         )
@@ -57,21 +60,26 @@ class Running:
         return False
 
 
+@contextmanager
+def running(settings: Settings, template: Template, arrive_s: float = ARRIVE_S) -> Iterator[Running]:
+    """A server on a copy of the template's state, stopped at the end."""
+    shutil.copytree(template.data, settings.data)
+    made = Running(settings, template, arrive_s)
+    try:
+        yield made.wait()
+    finally:
+        made.process.terminate()
+        try:
+            made.process.wait(40)
+        except subprocess.TimeoutExpired:
+            made.process.kill()
+            made.process.wait()
+
+
 @pytest.fixture
 def server(settings: Settings, template: Template) -> Iterator[Running]:
-    import shutil
-
-    shutil.copytree(template.data, settings.data)
-    running = Running(settings, template)
-    try:
-        yield running.wait()
-    finally:
-        running.process.terminate()
-        try:
-            running.process.wait(40)
-        except subprocess.TimeoutExpired:
-            running.process.kill()
-            running.process.wait()
+    with running(settings, template) as made:
+        yield made
 
 
 def asking(server: Running) -> dict[str, object]:
@@ -168,8 +176,6 @@ def test_a_server_that_cannot_be_made_ends_instead_of_trying_for_ever(tmp_path: 
 
 
 def test_heartbeats(settings: Settings, template: Template, monkeypatch: pytest.MonkeyPatch) -> None:
-    import shutil
-
     from kb.types import Event
     from web import sse
 

@@ -1,0 +1,221 @@
+"""Slow clients: no thread waits for somebody who sends or reads a byte now and then.
+
+gunicorn gives each connection a thread as soon as its first byte is there. Fifty that stop in the middle of a
+request's head would then be the end of the server for everybody. Here requests gather in the event loop, head and
+small body, and take a thread when they are whole. What is left to threads, large bodies and answers, is bounded
+by STALL_S without a single byte and by the places of `web/transfers.py`.
+"""
+
+from __future__ import annotations
+
+import errno
+import re
+import resource
+import selectors
+import socket
+import struct
+import time
+from collections import deque
+from contextlib import suppress
+from functools import partial
+from typing import Any
+
+from gunicorn.workers.gthread import TConn, ThreadWorker  # type: ignore[import-untyped]
+
+from web import sse
+
+ARRIVE_S = (
+    15.0  # for a head and a small body, from the first moment; also how long a silent connection is kept
+)
+STALL_S = 30  # for the next byte of a large body, or for room to send the next of an answer
+LINGER_S = 2.0  # for a client to read the last answer before its unread request makes the kernel cut it off
+REST_S = 0.25  # for what an answer has not read of its request, before the connection is given up
+SMALL = 64 * 2**10  # bytes of a body that gathers in the loop: every question, every form
+LONGEST_HEAD = 64 * 2**10
+TOO_LONG = b"HTTP/1.1 431 Request Header Fields Too Large\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+
+_LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*(\d{1,18})[ \t]*\r\n", re.IGNORECASE)
+_IN_PARTS = re.compile(rb"\r\n(?:transfer-encoding|expect):", re.IGNORECASE)
+_TIMEVAL = struct.pack("ll", STALL_S, 0)
+
+
+class Connection(TConn):  # type: ignore[misc]
+    """A connection and what has come of its next request."""
+
+    def __init__(self, *given: Any) -> None:
+        super().__init__(*given)
+        self.come = bytearray()
+        # of the kernel, not of Python: there a timeout of sending is one for all that is sent in a call
+        for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
+            self.sock.setsockopt(socket.SOL_SOCKET, option, _TIMEVAL)
+
+    def whole(self) -> bool:
+        """Whether a thread can take it: nothing is missing, or what is missing is a large body's."""
+        end = self.come.find(b"\r\n\r\n")
+        if end < 0:
+            return False
+        head = bytes(self.come[: end + 2])
+        length = _LENGTH.search(head)
+        if length is None or _IN_PARTS.search(head) or int(length[1]) > SMALL:
+            return True
+        return len(self.come) >= end + 4 + int(length[1])
+
+    def hopeless(self) -> bool:
+        """Whether it will not become a request: no HTTP at all, perhaps TLS, or a head without an end."""
+        begins = self.come[:1]
+        strange = bool(begins) and not begins.isalpha() and begins not in b"\r\n"
+        return strange or (len(self.come) > LONGEST_HEAD and b"\r\n\r\n" not in self.come)
+
+
+class Worker(ThreadWorker):  # type: ignore[misc]
+    """gunicorn's threaded worker, in which only whole requests have threads; it tells streams when it is stopped."""
+
+    def __init__(self, *given: Any, **named: Any) -> None:
+        super().__init__(*given, **named)
+        self._leaving: deque[Connection] = deque()
+
+    def handle_exit(self, sig: int, frame: Any) -> None:
+        """SIGTERM."""
+        sse.stopping.flag = True
+        super().handle_exit(sig, frame)
+
+    # in the event loop
+
+    def accept(self, listener: socket.socket) -> None:
+        """A new connection: it is listened to until its first request is whole."""
+        try:
+            client, address = listener.accept()
+        except OSError as error:
+            if error.errno in (errno.EMFILE, errno.ENFILE):
+                time.sleep(0.1)  # those there are will end; ending the server would end them all
+            return
+        self.nr_conns += 1
+        self._gather(Connection(self.cfg, client, address, listener.getsockname()))
+
+    def on_client_socket_readable(self, conn: Connection, client: socket.socket) -> None:
+        """A kept connection begins its next request."""
+        self.poller.unregister(client)
+        self.keepalived_conns.remove(conn)
+        self._gather(conn)
+
+    def on_pending_socket_readable(self, conn: Connection, client: socket.socket) -> None:
+        """More of a request came."""
+        try:
+            data = client.recv(SMALL)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        conn.come += data
+        if data and not conn.whole() and not conn.hopeless():
+            return
+        self.poller.unregister(client)
+        self.pending_conns.remove(conn)
+        if not data:
+            self._drop(conn)
+        elif conn.hopeless():
+            with suppress(OSError):
+                client.send(TOO_LONG if conn.come[:1].isalpha() else b"")
+            self._leave(conn)
+        else:
+            self._hand_over(conn)
+
+    def finish_request(self, conn: Connection, done: Any) -> None:
+        """A thread is through with a request: go on with the connection, or let it go."""
+        try:
+            keep = not done.cancelled() and done.result()
+        except Exception:
+            keep = False
+        if not keep:
+            self._leave(conn)
+            return
+        conn.come += conn.parser.unreader.take_buffered()
+        if conn.come:  # of the next request, sent behind the last one
+            self._gather(conn)
+            return
+        conn.sock.setblocking(False)
+        conn.set_timeout()
+        if not self.alive:
+            conn.timeout = min(conn.timeout, time.monotonic() + LINGER_S)
+        self.keepalived_conns.append(conn)
+        readable = partial(self.on_client_socket_readable, conn)
+        self.poller.register(conn.sock, selectors.EVENT_READ, readable)
+
+    def murder_pending(self) -> None:
+        """Let go of requests that do not become whole, and of connections that were read to the end."""
+        super().murder_pending()
+        now = time.monotonic()
+        while self._leaving and self._leaving[0].timeout <= now:
+            self._left(self._leaving[0])
+
+    def _gather(self, conn: Connection) -> None:
+        if conn.come and conn.whole():
+            self._hand_over(conn)
+            return
+        conn.sock.setblocking(False)
+        conn.timeout = time.monotonic() + ARRIVE_S
+        self.pending_conns.append(conn)
+        readable = partial(self.on_pending_socket_readable, conn)
+        self.poller.register(conn.sock, selectors.EVENT_READ, readable)
+
+    def _hand_over(self, conn: Connection) -> None:
+        conn.init()
+        conn.parser.unreader.unread(bytes(conn.come))
+        conn.come.clear()
+        conn.data_ready = True
+        self.enqueue_req(conn)
+
+    def _leave(self, conn: Connection) -> None:
+        """Close it, once its client has read the answer: at once, mostly.
+
+        Closed with a part of the request unread, the kernel would take back what is on its way to the client.
+        """
+        try:
+            conn.sock.setblocking(False)
+            conn.sock.shutdown(socket.SHUT_WR)
+            self.poller.register(conn.sock, selectors.EVENT_READ, partial(self._drain, conn))
+        except (OSError, ValueError):
+            self._drop(conn)
+            return
+        conn.timeout = time.monotonic() + LINGER_S
+        self._leaving.append(conn)
+
+    def _drain(self, conn: Connection, client: socket.socket) -> None:
+        try:
+            if client.recv(SMALL):
+                return
+        except BlockingIOError:
+            return
+        except OSError:
+            pass
+        self._left(conn)
+
+    def _left(self, conn: Connection) -> None:
+        self.poller.unregister(conn.sock)
+        self._leaving.remove(conn)
+        self._drop(conn)
+
+    def _drop(self, conn: Connection) -> None:
+        self.nr_conns -= 1
+        conn.close()
+
+    # in a thread
+
+    def handle_request(self, req: Any, conn: Connection) -> bool:
+        """As gunicorn's. A client that takes nothing for STALL_S has left."""
+        try:
+            return bool(super().handle_request(req, conn))
+        except BlockingIOError as error:
+            raise ConnectionResetError(errno.ECONNRESET, "the client reads nothing") from error
+
+    def _keepalive_after(self, conn: Connection, keepalive: bool) -> bool:
+        """Whether the connection can take another request: not when most of the last one's body is still to come."""
+        return bool(keepalive and conn.parser.finish_body(deadline=time.monotonic() + REST_S))
+
+
+def most_connections(wanted: int) -> int:
+    """How many connections this process can hold, up to `wanted`: it asks for as many descriptors as it may have."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return max(64, min(wanted, hard // 2)) if hard != resource.RLIM_INFINITY else wanted
