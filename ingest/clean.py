@@ -123,11 +123,12 @@ def unwrap(text: str) -> str:
         last = out[-1]
         tail = last.rpartition("\n")[2]
         short = len(tail) < 0.5 * widest and SENTENCE_END.search(tail.rstrip())
-        out[-1] = f"{last}\n{line}" if short else _joined(last, line)
+        out[-1] = f"{last}\n{line}" if short else joined(last, line)
     return "".join(out)
 
 
-def _joined(last: str, line: str) -> str:
+def joined(last: str, line: str) -> str:
+    """Two lines of one paragraph as one: a hyphen between them undone, no space between East Asian characters."""
     last, line = last.rstrip(), line.lstrip()
     both = f"{last}\n{line}"
     if HYPHEN.search(both, max(0, len(last) - 2)):

@@ -19,6 +19,7 @@ from ingest import (
     language,
     layout,
     opendocument,
+    pdftables,
     plain,
     pregate,
     rtf,
@@ -30,6 +31,7 @@ from ingest import (
 )
 from ingest.blocks import Extract
 from ingest.outcome import Unreadable
+from ingest.pdftables.merge import merged
 from ingest.tika import Tika
 from kb.ports import Encoder
 from kb.settings import Settings
@@ -86,6 +88,8 @@ def parse(path: Path, filename: str, settings: Settings, tika: Tika | None, *, o
         rtf.marked(shown, kind) as readable,
     ):
         extract = tika.parse(readable, kind, limit, ocr=ocr)
+    if kind == "pdf":
+        extract = replace(extract, blocks=merged(extract.blocks, pdftables.read(path)))
     if not ocr:
         extract = replace(extract, needs_ocr=scans.pages(extract, path))
     if ocr and extract.pages and 2 * len(extract.needs_ocr) < extract.pages:
