@@ -38,6 +38,7 @@ from kb.llm.local.usage import Usage
 READERS = 4  # threads: with two, the disk idles while one copies and the other waits for a core
 PAGED_TOGETHER = 8  # experts pinned at once where they are paged …
 LEAST_SLOTS = 12  # … and some slots to read ahead
+_CACHED = 0.9  # share of reads that the page cache has, from which reading again is cheap
 _REFRESH = 1024  # steps between two looks at which experts are hot
 
 
@@ -277,9 +278,12 @@ class CachedStore:
     def _demand(self, key: Key) -> Slot:
         """A pinned slot whose bytes are on their way."""
         self._misses += 1
-        # Until the first token is out, experts that have done their part make room where memory is slow to be had.
-        spare = not self._opened and self._populater is not None and self._populater.slow
-        while (slot := self._table.give(key, spare=spare)) is None:
+        # Where memory is slow to be had, experts that have done their part make room until the first token is out;
+        # and later any, while reading one again from the page cache costs a fraction of taking its memory.
+        slow = self._populater is not None and self._populater.slow
+        spare = slow and (not self._opened or self._loader.cached > _CACHED)
+        before = None if self._opened else key[0]
+        while (slot := self._table.give(key, spare=spare, before=before)) is None:
             self._ready.wait()
         slot.pins += 1
         self._loader.demand(self._loads(slot))

@@ -24,7 +24,7 @@ class Guesses:
         self.wrong = 0
         self.loads = 0  # experts read on a guess
         self._table = table
-        self._warm = deque(warm)
+        self._warm = dict.fromkeys(warm)  # in this order
         self._layer = -1  # that asked last
         self._said: dict[int, set[int]] = {}  # guesses still open, by layer
         self._queue: deque[Key] = deque()
@@ -88,11 +88,11 @@ class Guesses:
                 self.loads += 1
                 return slot
         while self._table.spared:
-            self._warm.append(self._table.spared.pop())
+            self._warm[self._table.spared.pop()] = None
         while self._warm and self._table.free:  # at start: fill empty slots, never push anyone out
             # Those of layers that are still to come in this step: it may want them in a moment.
-            key = next((key for key in self._warm if key[0] > self._layer), self._warm[0])
-            self._warm.remove(key)
+            key = next((key for key in self._warm if key[0] > self._layer), next(iter(self._warm)))
+            del self._warm[key]
             if key not in self._table:
                 return self._table.give(key)
         return None

@@ -23,6 +23,8 @@ from kb.llm.local.reader import Reader, Readers
 from kb.llm.local.slots import Key
 from kb.llm.local.store import Shard
 
+_LATELY = 1 / 16  # weight of one part
+
 
 @dataclass(frozen=True)
 class Load:
@@ -71,6 +73,7 @@ class Loader:
     ) -> None:
         self.bytes_read = 0
         self.verified = 0
+        self.cached = 0.0  # share of the parts read lately that the page cache had
         self._checked: set[int] = set()
         self._readers, self._mender, self._ahead = readers, mender, ahead
         self._wanted: deque[_Job] = deque()  # with parts to begin
@@ -131,6 +134,8 @@ class Loader:
                 except Exception as problem:
                     error = problem
                 with self._work:
+                    if reader is not None:
+                        self.cached += (reader.cached - self.cached) * _LATELY
                     job.error = job.error or error
                     job.left -= 1
                     last = not job.left

@@ -34,6 +34,8 @@ STAGING = (
 class Reader(Protocol):
     """Fills a buffer with the bytes of a shard."""
 
+    cached: bool  # what was read last is in the page cache
+
     def read_into(self, shard: Shard, out: NDArray[np.uint8]) -> None:
         """All of the shard's bytes into `out` (uint8, contiguous, exactly its size)."""
 
@@ -46,6 +48,8 @@ class Reader(Protocol):
 
 class BlobReader:
     """Through SQLite's incremental BLOB interface into the caller's buffer."""
+
+    cached = False  # not known
 
     def __init__(self, path: Path, mmap_bytes: int = 0) -> None:
         # Not `immutable`: a shard may be mended in place while we read.
@@ -85,6 +89,7 @@ class PageReader:
     the file system cannot do it."""
 
     def __init__(self, path: Path, pages: PageMap, direct: bool = True) -> None:
+        self.cached = False
         self._pages = pages
         self._links = memoryview(bytearray(4 * (STAGING // pages.page_size)))  # chain pointers of a read
         self._staging = mmap.mmap(-1, STAGING)  # page-aligned, as O_DIRECT wants it
@@ -125,6 +130,7 @@ class PageReader:
         """The `most` pages after the first `skip` of a chain, without pointers, to `out[at:]`; False if they lie elsewhere."""
         size = self._pages.page_size
         runs = self._pages.runs(extent)
+        self.cached = True
         for index, (first, count) in enumerate(runs):
             after = runs[index + 1][0] if index + 1 < len(runs) else 0
             page = first + min(skip, count)
@@ -163,7 +169,7 @@ class PageReader:
 
     def _fetch(self, page: int, length: int) -> bool:
         assert self._direct is not None
-        done = 0
+        self.cached, done = False, 0
         while done < length:
             offset = (page - 1) * self._pages.page_size + done
             got = os.preadv(self._direct, [self._view[done:length]], offset)

@@ -39,7 +39,7 @@ class SlotTable:
     def __init__(self, experts: list[Expert], usage: Usage) -> None:
         self.slots = [Slot(index, expert) for index, expert in enumerate(experts)]
         self.evictions = 0
-        self.spared: list[Key] = []  # experts that left to spare memory, and should come back
+        self.spared: set[Key] = set()  # experts that left to spare memory, and should come back
         self._usage = usage
         self._where: dict[Key, Slot] = {}
         self._free: deque[Slot] = deque()  # empty slots …
@@ -70,15 +70,17 @@ class SlotTable:
         """The slot of an expert, if it has one."""
         return self._where.get(key)
 
-    def give(self, key: Key, *, guess: bool = False, spare: bool = False) -> Slot | None:
+    def give(
+        self, key: Key, *, guess: bool = False, spare: bool = False, before: int | None = None
+    ) -> Slot | None:
         """A slot for an expert that has none, its two shards still to be read; None if nobody may leave now.
 
-        spare: rather that of an expert of an earlier layer than memory nobody has written to yet.
+        spare: rather that of another expert (before: of a layer before this one) than memory nobody has written to yet.
         """
         slot = self._free.popleft() if self._free else None
-        if slot is None and spare and self._fresh and (found := self._least(guess, before=key[0])):
+        if slot is None and spare and self._fresh and (found := self._least(guess, before=before)):
             if found.owner is not None:
-                self.spared.append(found.owner)
+                self.spared.add(found.owner)
             slot = self._evict(found)
         if slot is None:
             slot = self._fresh.popleft() if self._fresh else self._emptied(guess)

@@ -171,20 +171,24 @@ def _slow_memory(monkeypatch: pytest.MonkeyPatch, at_first: int = 0) -> threadin
     return plenty
 
 
-def test_memory_that_is_slow_to_be_had_is_spared_until_the_first_token(
-    model: Path, right: Callable[[int, int, Expert], bool], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("cached", [False, True])
+def test_memory_that_is_slow_to_be_had_is_spared(
+    model: Path, right: Callable[[int, int, Expert], bool], monkeypatch: pytest.MonkeyPatch, cached: bool
 ) -> None:
     _slow_memory(monkeypatch)
-    with CachedStore(model, 1 << 30) as store:
+    monkeypatch.setattr("kb.llm.local.reader.resident", lambda *_: cached)
+    with CachedStore(model, 1 << 30, direct=True) as store:
         for layer in range(LAYERS):
             with store.experts(layer, range(5)) as experts:
                 assert all(right(layer, expert, got) for expert, got in enumerate(experts))
         report = store.report()
         assert (report["slots_filled"], report["evictions"]) == (5, (LAYERS - 1) * 5)
-        for layer in range(LAYERS):  # from then on it is taken as it is needed
+        for layer in range(LAYERS):  # from then on only where what leaves is quickly had again
             with store.experts(layer, range(6)) as experts:
                 assert all(right(layer, expert, got) for expert, got in enumerate(experts))
-        assert store.report()["evictions"] == report["evictions"]
+        after = store.report()
+        assert after["slots_filled"] == (6 if cached else LAYERS * 6)
+        assert (after["evictions"] > report["evictions"]) is cached
 
 
 def test_experts_that_left_to_spare_memory_come_back(

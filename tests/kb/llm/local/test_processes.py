@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -64,3 +66,8 @@ def test_doctor_and_the_status_page_say_what_there_is(tmp_path: Path) -> None:
     assert found["available"] is False and found["note"].startswith("The model is still loading.")
     kb.chat = SimpleNamespace(name="m", available=lambda: True, look=lambda: "")
     assert _model(kb) == {"configured": True, "name": "m", "available": True, "note": ""}  # type: ignore[arg-type]
+
+
+def test_the_model_server_imports_no_http_client() -> None:
+    program = "import sys, kb.llm.local.server; assert not {'httpcore', 'httpx'} & sys.modules.keys()"
+    subprocess.run([sys.executable, "-c", program], check=True)
