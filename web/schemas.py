@@ -218,7 +218,7 @@ class FaqIn(Strict):
 
 
 class FaqPatch(Strict):
-    """Fields to change; those left out stay."""
+    """Fields to change; those left out, or null, stay. Only `language: null` takes the language away."""
 
     question: FaqQuestion | None = None
     variants: Annotated[list[FaqQuestion], Field(max_length=99)] | None = None

@@ -67,6 +67,8 @@ def key_create(name: str, scopes: str, collections: str | None, as_json_: bool) 
     """Create a key. It is shown once, alone on standard output: KEY=$(kb key create …) holds it."""
     wanted = tuple(s.strip() for s in scopes.split(",") if s.strip())
     confined = tuple(c.strip() for c in collections.split(",") if c.strip()) if collections else None
+    if confined == ():
+        raise click.UsageError("--collections names none.")
     key_id, token = build().keys.create(name, wanted, confined)
     if as_json_:
         as_json({"id": key_id, "key": token})
@@ -90,7 +92,7 @@ def key_list(as_json_: bool) -> None:
                 k.id,
                 k.name,
                 " ".join(k.scopes),
-                " ".join(k.collections or ("all",)),
+                "all" if k.collections is None else " ".join(k.collections) or "none",
                 k.last_used_at,
                 k.revoked_at,
             )

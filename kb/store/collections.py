@@ -15,7 +15,7 @@ from kb.store import audit, meta
 from kb.store.db import Database
 from kb.store.removal import remove_documents
 from kb.store.scope import SYSTEM, allowed, need
-from kb.store.tables import CollectionRow, DocumentRow, GrantRow, GroupRow, UserRow
+from kb.store.tables import ApiKeyRow, CollectionRow, DocumentRow, GrantRow, GroupRow, UserRow
 from kb.store.values import aware, clean, now, read_cursor
 from kb.store.values import cursor as make_cursor
 from kb.types import Audience, Collection, Principal
@@ -118,10 +118,16 @@ class Collections:
         return rows[:limit], make_cursor(rows[limit - 1].name) if len(rows) > limit else None
 
     def delete(self, principal: Principal, name: str) -> None:
-        """Remove a collection with its documents, FAQ entries and grants; for admins."""
+        """Remove a collection with its documents, FAQ entries and grants; for admins.
+
+        Keys confined to it lose it for good: a later one of that name may be about something else.
+        """
         need(principal, "admin")
         with self.db.write() as session:
             row = _find(session, principal, name)
+            for key in session.scalars(select(ApiKeyRow)):
+                if key.collections and name in key.collections:
+                    key.collections = [kept for kept in key.collections if kept != name]
             ids = session.scalars(select(DocumentRow.id).where(DocumentRow.collection_id == row.id)).all()
             remove_documents(session, ids)
             session.delete(row)

@@ -176,6 +176,19 @@ def test_a_question_survives_the_end_of_the_session(site: Site, page: Any) -> No
     assert page.input_value("#question") == ""
 
 
+def test_a_link_that_holds_a_question_keeps_it_through_signing_in(site: Site, page: Any) -> None:
+    page.context.clear_cookies()
+    page.goto("/#q=" + "how%20long%3F" * 700)  # longer than any server takes as an address
+    for password in ("wrong horse battery", "correct horse battery"):
+        page.fill("input[name=email]", "ada@example.com")
+        page.fill("input[name=password]", password)
+        with page.expect_navigation():
+            page.keyboard.press("Enter")
+    page.wait_for_selector("#conversations p")
+    assert page.input_value("#question") == "how long?" * 700
+    assert page.url == f"{site.url}/"
+
+
 def test_a_long_unanswered_question_is_handed_on(site: Site, page: Any) -> None:
     question = "量子色动力学？" * 200
     sent: list[str] = []

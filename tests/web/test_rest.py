@@ -212,6 +212,10 @@ def test_faq(world: World) -> None:
     assert made.status_code == 201
     id_ = made.get_json()["id"]
     assert made.get_json()["variants"] == ["Lunch time?"]
+    rest("PATCH", f"/faq/{id_}", json={"language": "en"})
+    for kept in ({}, {"answer": None}):
+        assert rest("PATCH", f"/faq/{id_}", json=kept).get_json()["language"] == "en"
+    assert rest("PATCH", f"/faq/{id_}", json={"language": None}).get_json()["language"] == ""
     changed = rest("PATCH", f"/faq/{id_}", json={"answer": "At one.", "variants": []}).get_json()
     assert (changed["answer"], changed["variants"], changed["question"]) == ("At one.", [], "When is lunch?")
     assert [e["id"] for e in rest.get("/faq?q=lunch").get_json()["data"]] == [id_]

@@ -79,6 +79,8 @@ def get_faq(kb: Kb, principal: Principal, *, id: str) -> Response:
 def update_faq(kb: Kb, principal: Principal, *, id: str, body: FaqPatch) -> Response:
     """Change a curated entry."""
     given = body.model_dump(exclude_unset=True, exclude_none=True)
+    if "language" in body.model_fields_set:
+        given["language"] = body.language or ""  # the one field that an entry may be without
     if "variants" in given:
         given["variants"] = tuple(given["variants"])
     return reply(FaqOut.model_validate(kb.faqs.update(principal, id, **given)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from kb.access import person
+from kb.access import Keys, person
 from kb.errors import Conflict, Forbidden, Invalid, NotFound
 from kb.store import SYSTEM, Collections, Database, Documents, Faqs, Jobs
 from kb.store.audit import entries
@@ -107,6 +107,17 @@ def test_deleting_takes_documents_and_faq_entries_along(
         documents.get(SYSTEM, document.id)
     with pytest.raises(NotFound):
         collections.delete(SYSTEM, "docs")
+
+
+def test_a_key_does_not_see_a_later_collection_of_the_same_name(db: Database) -> None:
+    found, keys = Collections(db), Keys(db)
+    for name in ("hr", "it"):
+        found.create(SYSTEM, name)
+    tokens = [keys.create("k", ["search"], names)[1] for names in (["hr"], ["hr", "it"], None)]
+    found.delete(SYSTEM, "hr")
+    found.create(SYSTEM, "hr", "Somebody else's")
+    seen = [[c.name for c in found.list(keys.authenticate(token))] for token in tokens]
+    assert seen == [[], ["it"], ["hr", "it"]]
 
 
 def test_the_audit_log_says_who_did_what(collections: Collections, db: Database, editor: Principal) -> None:

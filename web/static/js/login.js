@@ -1,0 +1,2 @@
+// What an address holds behind its "#" is for the page that is signed in for: browsers keep it on the way there.
+for (const form of document.forms) form.action += location.hash;
