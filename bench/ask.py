@@ -1,7 +1,8 @@
 """Two measurements of asking.
 
 python bench/ask.py followup      retrieval for questions in conversations: as asked, with the subject carried
-                                  (kb.answer.followup), with the last turn always, with all turns always
+                                  (kb.answer.followup), with the surer of the two (kb.answer.find: what kb does),
+                                  with the last turn always, with all turns always
 python bench/ask.py speed [SET]   where the milliseconds of a question without a model go, p50 and p99
 """
 
@@ -10,12 +11,16 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable
+from typing import Any
 
 import lab
 import numpy as np
 
 from kb.answer import answer_text
+from kb.answer.find import READ_PASSAGES, Finder
 from kb.answer.followup import leans, standalone
+from kb.app import Kb
+from kb.ops.evaluate import words
 from kb.store import SYSTEM
 from kb.types import Question, Turn
 
@@ -31,11 +36,16 @@ def _all(text: str, turns: tuple[Turn, ...]) -> str:
     return " ".join([*(turn.text for turn in turns if turn.role == "user"), text])
 
 
-WAYS: dict[str, Callable[[str, tuple[Turn, ...]], str]] = {
-    "as asked": lambda text, turns: text,
-    "carried": standalone,
-    "last turn": _last,
-    "all turns": _all,
+def _surer(kb: Kb, query: dict[str, Any]) -> str:
+    return words(Finder(kb.retriever, kb.encoder, READ_PASSAGES), query)
+
+
+WAYS: dict[str, Callable[[Kb, dict[str, Any]], str]] = {
+    "as asked": lambda kb, query: query["text"],
+    "carried": lambda kb, query: standalone(query["text"], lab.history(query)),
+    "surer": _surer,
+    "last turn": lambda kb, query: _last(query["text"], lab.history(query)),
+    "all turns": lambda kb, query: _all(query["text"], lab.history(query)),
 }
 
 
@@ -55,7 +65,7 @@ def followup() -> None:
             for way in WAYS.values():
                 hits = 0
                 for query in members:
-                    found = lab.retrieve(kb, query, way(query["text"], lab.history(query))[-2000:], 20)
+                    found = lab.retrieve(kb, query, way(kb, query)[-2000:], 20)
                     ids = list(dict.fromkeys(passage.external_id for passage in found.passages))[:5]
                     hits += bool(set(ids) & set(query["doc_ids"]))
                 shares.append(hits / max(1, len(members)))

@@ -14,7 +14,8 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from kb.answer import answerable, cite, courtesy, extract, followup, guard, spelling, strange, support
+from kb.answer import answerable, cite, courtesy, extract, followup, guard, strange, support
+from kb.answer.find import READ_PASSAGES, Finder
 from kb.answer.generate import Generated, Request, generate
 from kb.answer.neighbours import Conversations, Faq, Retriever
 from kb.answer.quotations import quoted
@@ -34,14 +35,11 @@ from kb.types import (
     Passage,
     Principal,
     Question,
-    Retrieved,
 )
 
 log = logging.getLogger(__name__)
 
 HISTORY_TURNS = 8
-ENCODE_MARGIN_S = 0.25  # less time left than this, and sentences are ranked by words alone
-READ_PASSAGES = 10
 
 
 class Asker:
@@ -64,11 +62,11 @@ class Asker:
     ) -> None:
         self._settings = settings
         self._conversations = conversations
-        self._retriever = retriever
         self._faq = faq
         self._chat = chat
         self._queue = queue or Queue(settings.llm_concurrency, settings.llm_queue)
-        self._encoder = encoder if encoder is not None else getattr(retriever, "encoder", None)
+        encoder = encoder if encoder is not None else getattr(retriever, "encoder", None)
+        self._finder = Finder(retriever, encoder, max(settings.passages, READ_PASSAGES))
         self._now = now
 
     def ask(
@@ -100,14 +98,10 @@ class Asker:
             draft = Draft(say("courtesy", run.language), "none", False, "unchecked")
             yield from self._finish(run, draft)
             return
-        with run.step("retrieve"):
-            found = self._retrieve(run)
-        run.timings.update({f"retrieve_{name}": round(value, 2) for name, value in found.timings_ms.items()})
-        run.stop_if_cancelled()
-        with run.step("read"):
-            reading, confidence = self._read(run, found)
-        yield Event("sources", {"passages": list(found.passages)})
-        yield from self._say(run, found.passages, reading, confidence)
+        found = self._finder.find(run)
+        run.standalone, run.slips = found.asked, found.slips
+        yield Event("sources", {"passages": list(found.retrieved.passages)})
+        yield from self._say(run, found.retrieved.passages, found.reading, found.confidence)
 
     def _say(
         self, run: Run, passages: tuple[Passage, ...], reading: extract.Reading, confidence: float
@@ -170,49 +164,6 @@ class Asker:
         entry = match.entry
         said = " ".join((entry.question, *entry.variants, entry.answer))
         return match if run.standalone == run.text or followup.keeps_to(run.text, said) else None
-
-    def _retrieve(self, run: Run) -> Retrieved:
-        """The passages; where words of the question are slips of the keyboard, those for what was meant."""
-        found = self._search(run)
-        texts = (f"{p.title} {p.heading} {p.text}" for p in found.passages)
-        slips = spelling.slips(run.standalone, texts)
-        if not slips:
-            return found
-        asked = run.asked
-        unknown = self._retriever.unknown(
-            run.principal,
-            slips,
-            collections=asked.collections,
-            filters=asked.filters,
-            audience=asked.audience,
-        )
-        run.slips = {word: meant for word, meant in slips.items() if word in unknown}
-        if not run.slips:
-            return found
-        run.standalone = spelling.read(run.standalone, run.slips)
-        return self._search(run)
-
-    def _search(self, run: Run) -> Retrieved:
-        asked = run.asked
-        return self._retriever.retrieve(
-            run.principal,
-            run.standalone,
-            collections=asked.collections,
-            filters=asked.filters,
-            limit=max(self._settings.passages, READ_PASSAGES),
-            audience=asked.audience,
-        )
-
-    def _read(self, run: Run, found: Retrieved) -> tuple[extract.Reading, float]:
-        encoder = self._encoder if run.deadline - time.monotonic() > ENCODE_MARGIN_S else None
-        reading = extract.read(run.standalone, found.passages, encoder, found.sentences)
-        covered = encoder is not None and encoder.covers(run.standalone) >= 0.5
-        asked = spelling.read(run.text, run.slips)
-        row = answerable.features(reading, found.passages, found.signals, covered=covered, asked=asked)
-        confidence = answerable.probability(row, covered=covered)
-        if strange.strange_codes(run.standalone, found.passages):
-            confidence = min(confidence, answerable.STRANGE_CODE)
-        return reading, confidence
 
     def _request(self, run: Run, passages: Sequence[Passage]) -> Request:
         return Request(

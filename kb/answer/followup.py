@@ -23,12 +23,13 @@ _CJK = re.compile(f"[{CJK}]")
 
 _BEGINS = re.compile(
     r"^(?:and|but|so|or|then|also|ok(?:ay)?|what about|how about|what else|anything else|why not|why is that|why|how so|how come"
-    r"|in that case|any other|are there (?:any )?(?:other|more)|more|for|with|without|if so|if not|what if|can you (?:explain|elaborate)|tell me more|go on|explain"
+    r"|in that case|any other|are there (?:any )?(?:other|more)|more|(?:for|with|without)(?! (?:what|which|whose|whom|how)\b)|if so|if not|what if|can you (?:explain|elaborate)|tell me more|go on|explain"
     r"|what do you mean|yes|no|yeah|the (?:first|second|third|last|other|same))\b"
     r"|^(?:那|还有|還有|另外|如果是|换成|換成|除此之外|其他|再|然后|然後|具体|為什麼呢|为什么呢|这|這|它|他|她)"
 )
 _POINTS = re.compile(
-    r"\b(?:it|its|they|them|their|theirs|this|these|those|he|she|him|her|his|hers|there|one|ones|the same|such|both|either"
+    r"\b(?:it|its|they|them|their|theirs|this|these|those|he|she|him|her|his|hers|one|ones|the same"
+    r"|(?:what|which|any|some) other|(?<!is )(?<!are )(?<!was )(?<!were )(?<!be )(?<!been )there(?! (?:is|are|was|were|be|been|will|would|has|have)\b)|such|both|either"
     r"|former|latter|above|previous|mentioned)\b|\bthat\b(?!\s+(?:is|are|was|were|the|a|an|has|have|can|will|does|do)\b\s+\w+)"
     r"|它|他们|他們|她|该|該|此|这个|這個|这些|這些|那个|那個|那些|这种|這種|那种|那種|其中|上述|前者|后者|後者|同样|同樣"
 )
@@ -47,6 +48,11 @@ _CODE = re.compile(r"(?<![A-Za-z0-9-])([A-Za-z]{1,6})-?\d{1,6}[A-Za-z]?(?![A-Za-
 _NAME = re.compile(r"(?<=[a-z,] )[A-Z][\w'’]+(?: (?:[A-Z][\w'’]+|\d{1,4}\b))*")
 
 
+# a pronoun for a name of the same question: "Who stands in for Moira Kelso when she is away?"
+_OWN = re.compile(
+    r"((?<=[a-z,] )[A-Z][\w'’]+ [A-Z][\w'’]+\b.*?)\b(?:she|he|her|him|his|hers)\b|([A-Za-z][\w-]{2,}.*?)(?:它|他|她)"
+)
+_PRONOUN = re.compile(r"\b(?:it|its|they|them|their|theirs|he|she|him|her|his|hers)\b|它们?|他们?|她们?", re.IGNORECASE)
 _ASKED_WITH = frozenset(terms("tell explain else long often much exactly really mean happen"))
 
 
@@ -77,6 +83,17 @@ def standalone(question: str, history: Sequence[Turn]) -> str:
     return f"{' '.join(before.split())[-LONGEST:]} {question}"
 
 
+def may_stand(question: str) -> bool:
+    """Whether a question may be meant by itself all the same: few words, or a pronoun that can stand for some of them.
+
+    "Can I mail my machine back after using it?" may; "how much does it cost?" and "and in that case?" may not.
+    """
+    for pronoun in _PRONOUN.finditer(question):
+        if len(terms(question[: pronoun.start()])) < ENOUGH - 1:
+            return False
+    return not _formed(_PRONOUN.sub("", question))
+
+
 def keeps_to(question: str, text: str) -> bool:
     """Whether a text speaks of all that a follow-up adds: "what about the Molino?" is not answered by the Brio's entry."""
     added = ASKING_ZH.sub(" ", _POINTS.sub(" ", _BEGINS.sub(" ", fold(question).strip())))
@@ -90,7 +107,7 @@ def _short(question: str) -> bool:
 
 def _formed(question: str) -> bool:
     """Whether it has the form of a follow-up, not only its length."""
-    folded = fold(question).strip()
+    folded = fold(_OWN.sub(r"\1\2", question)).strip()
     return bool(_BEGINS.search(folded) or _ENDS.search(folded) or _POINTS.search(folded))
 
 

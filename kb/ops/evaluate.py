@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import Any, get_args
 
 from kb.answer import answer_text
+from kb.answer.find import READ_PASSAGES, Finder
 from kb.answer.followup import standalone
+from kb.answer.run import Run
 from kb.ops.evaluate_load import Ingestor, Progress, collection_of, load
 from kb.ops.evaluate_score import figures
 from kb.ops.evaluate_set import LabelledSet, read_set
@@ -27,6 +29,7 @@ from kb.types import Question, Turn
 
 DEPTH = 10  # documents in `ranked`
 PASSAGES = 30  # retrieved for them: several may be of one document
+SECONDS = 30.0  # for finding, without a model
 Line = dict[str, Any]
 
 
@@ -78,16 +81,18 @@ def _score(
         "dense": Retriever(kb.db, kb.index, kb.encoder, ranking=dense_only, closely=False),
         "lexical": Retriever(kb.db, kb.index, kb.encoder, ranking=lexical_only, closely=False),
     }
+    finder = Finder(kb.retriever, kb.encoder, READ_PASSAGES)
     matchers = {leg: FaqMatcher(kb.db, kb.encoder, leg=leg) for leg in get_args(Leg)}
     lines: list[Line] = []
     legs: dict[Leg, dict[str, Line]] = {leg: {} for leg in matchers}
     for query in queries:
         line: Line = {"id": query["id"]}
+        asked = words(finder, query)
         started = time.perf_counter()
         if labelled.is_faq:
             line |= _matched(kb.faq_matcher, query, faq_ids)
         else:
-            line["ranked"] = _ranked(kb.retriever, query)
+            line["ranked"] = _ranked(kb.retriever, query, asked)
         line["latency_ms"] = round((time.perf_counter() - started) * 1e3, 2)
         if ask:
             line |= _asked(kb, query)
@@ -95,7 +100,7 @@ def _score(
             legs[leg][query["id"]] = (
                 _matched(matchers[leg], query, faq_ids)
                 if labelled.is_faq
-                else {"ranked": _ranked(single[leg], query)}
+                else {"ranked": _ranked(single[leg], query, asked)}
             )
         lines.append(line)
     return Result(
@@ -122,9 +127,19 @@ def _matched(matcher: FaqMatcher, query: Mapping[str, Any], faq_ids: Mapping[str
     }
 
 
-def _ranked(retriever: Retriever, query: Mapping[str, Any]) -> list[str]:
-    """Documents in the order of their first passage; a follow-up is asked with its subject, as `ask` does."""
-    asked = standalone(query["text"], _history(query))
+def words(finder: Finder, query: Mapping[str, Any]) -> str:
+    """What `ask` looks for: a follow-up with its subject, if it is found better so."""
+    asked = Question(query["text"], collections=(collection_of(query),), history=_history(query))
+    if not asked.history:
+        return asked.text
+    began = time.monotonic()
+    run = Run(SYSTEM, asked, None, began, began + SECONDS, asked.text, history=asked.history)
+    run.standalone = standalone(run.text, run.history)
+    return finder.find(run).asked
+
+
+def _ranked(retriever: Retriever, query: Mapping[str, Any], asked: str) -> list[str]:
+    """Documents in the order of their first passage."""
     found = retriever.retrieve(SYSTEM, asked, collections=(collection_of(query),), limit=PASSAGES)
     return list(dict.fromkeys(passage.external_id for passage in found.passages))[:DEPTH]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from kb.answer.followup import LONGEST, keeps_to, leans, standalone
+from kb.answer.followup import LONGEST, keeps_to, leans, may_stand, standalone
 from kb.types import Turn
 
 
@@ -17,6 +17,7 @@ def user(text: str) -> Turn:
     [
         "And for part-time staff?", "What about contractors?", "How does it work?", "Why?", "why is that",
         "Is there a limit for them?", "Tell me more", "Can I carry these over?", "the second one", "Cost?",
+        "What other river systems are there?", "Who works there in the evening?", "For contractors?",
         "那兼职员工呢？", "它什么时候过期？", "为什么？", "还有别的吗？", "这个怎么申请？",
     ],
 )  # fmt: skip
@@ -30,6 +31,10 @@ def test_these_lean_on_what_was_said(question: str) -> None:
         "How many days of paid leave do employees get?", "Where do I upload receipts for travel expenses?",
         "When was the company founded in Hamburg?", "What documents prove that a warranty is valid for pumps?",
         "上海办公室的营业时间是几点到几点？", "公司的带薪年假一共有多少天？",
+        # what looks like a pointer, and points at nothing outside: an existential "there", a name's own pronoun
+        "How many contacts about the new tariff were there in the third quarter?", "Is there a dress code for client visits?",
+        "Who stands in for Moira Kelso when she is away?", "For how many years is the offline archive kept?",
+        "Cantata 的冲泡组件多久给它上一次润滑脂？",
     ],
 )  # fmt: skip
 def test_these_stand_alone(question: str) -> None:
@@ -139,3 +144,17 @@ def test_what_does_not_keeps_the_whole_subject(question: str) -> None:
 def test_whether_a_curated_answer_speaks_of_what_a_follow_up_adds(question: str, kept: bool) -> None:
     entry = "How long is the warranty of the Brio 3? 保修什么时候过期？ Three years, four if you register it."
     assert keeps_to(question, entry) is kept
+
+
+@pytest.mark.parametrize(
+    "question", ["Who invented the telescope?", "Can I mail my old machine back after using it?"]
+)
+def test_these_may_be_meant_by_themselves_after_all(question: str) -> None:
+    assert leans(question) and may_stand(question)
+
+
+@pytest.mark.parametrize(
+    "question", ["How much does it cost?", "What about fathers?", "Does it get any updates?", "And then?"]
+)
+def test_these_cannot(question: str) -> None:
+    assert leans(question) and not may_stand(question)

@@ -50,6 +50,15 @@ def test_a_conversation_from_question_to_stored_answers(kb: Kb) -> None:
     assert [a.id for a in kb.conversations.messages(SYSTEM, first.conversation_id)] == [first.id, second.id]
 
 
+def test_a_few_words_may_change_the_subject(kb: Kb) -> None:
+    """No long question, and none about leave: it is meant by itself."""
+    leave = answer_text(kb.asker.ask(SYSTEM, Question("How many days of paid leave do employees get?")))
+    receipts = answer_text(
+        kb.asker.ask(SYSTEM, Question("Where are receipts uploaded?", conversation_id=leave.conversation_id))
+    )
+    assert receipts.citations[0].external_id == "Expenses"
+
+
 def test_a_stranger_gets_nothing_and_learns_nothing(kb: Kb) -> None:
     answer = answer_text(kb.asker.ask(STRANGER, Question("How many days of paid leave do employees get?")))
     assert answer.tier == "none" and answer.passages == () and "25" not in answer.text
