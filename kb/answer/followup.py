@@ -52,7 +52,9 @@ _NAME = re.compile(r"(?<=[a-z,] )[A-Z][\w'’]+(?: (?:[A-Z][\w'’]+|\d{1,4}\b))
 _OWN = re.compile(
     r"((?<=[a-z,] )[A-Z][\w'’]+ [A-Z][\w'’]+\b.*?)\b(?:she|he|her|him|his|hers)\b|([A-Za-z][\w-]{2,}.*?)(?:它|他|她)"
 )
-_PRONOUN = re.compile(r"\b(?:it|its|they|them|their|theirs|he|she|him|her|his|hers)\b|它们?|他们?|她们?", re.IGNORECASE)
+_PRONOUN = re.compile(
+    r"\b(?:it|its|they|them|their|theirs|he|she|him|her|his|hers)\b|它们?|他们?|她们?", re.IGNORECASE
+)
 _ASKED_WITH = frozenset(terms("tell explain else long often much exactly really mean happen"))
 
 
