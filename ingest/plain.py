@@ -23,6 +23,8 @@ MAX_DEPTH = 100
 CONTROLS = re.compile("[\x00-\x08\x0b\x0e-\x1f]")
 COLOURS = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")  # of a terminal, in logs
 REPLACED_SHARE = 0.1
+DAMAGED_SHARE = 0.25  # of a JSON Lines file
+ROW_LIST = 20
 MARKED_UP = re.compile(
     r"<(?:p|br|div|a|b|i|em|strong|ul|ol|li|span|img|table|h[1-6])\b[^<>]*>|</(?:p|div|a|li)>", re.IGNORECASE
 )
@@ -120,11 +122,22 @@ def _json(data: bytes) -> tuple[Iterator[Block], str | None]:
         return iter(list(_value(json.loads(text), "", 0))), None
     except ValueError:
         pass
-    try:
-        lines = [json.loads(line) for line in text.split("\n") if line.strip()]
-    except ValueError:
+    good, bad = _json_lines(text)
+    if len(good) < 2 or len(bad) > DAMAGED_SHARE * len(good):
         return markdown.plain(text), None  # damaged or with comments: its text can still be found
-    return iter(list(_value(lines, "", 0))), None
+    return iter([*_value(good, "", 0), *markdown.plain("\n".join(bad))]), None
+
+
+def _json_lines(text: str) -> tuple[list[Any], list[str]]:
+    """The values of lines that are JSON each, and the lines that are not, such as the last one of a file cut short."""
+    good: list[Any] = []
+    bad: list[str] = []
+    for line in filter(str.strip, text.split("\n")):
+        try:
+            good.append(json.loads(line))
+        except ValueError:
+            bad.append(line)
+    return good, bad
 
 
 def _value(value: Any, path: str, depth: int) -> Iterator[Block]:
@@ -159,10 +172,20 @@ def _value(value: Any, path: str, depth: int) -> Iterator[Block]:
 
 
 def _flat(item: dict[str, Any]) -> bool:
-    return not any(isinstance(value, dict | list) for value in item.values())
+    """Whether it can be a row: its values are plain, or short lists of plain ones."""
+    return not any(
+        isinstance(value, dict)
+        or (
+            isinstance(value, list)
+            and (len(value) > ROW_LIST or any(isinstance(v, dict | list) for v in value))
+        )
+        for value in item.values()
+    )
 
 
 def _scalar(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(_scalar, value))
     return value if isinstance(value, str) else "" if value is None else json.dumps(value, ensure_ascii=False)
 
 

@@ -1,16 +1,14 @@
 """What Tika's `/rmeta/xml` answer means: an Extract, or the reason why there is none.
 
-Knows the keys of 3.x (`X-TIKA:…`) and of 4.x (`tk:…`). Exception texts name classes, paths and pieces of
-the document: they are looked at here and never shown.
+Exception texts name classes, paths and pieces of the document: they are looked at here and never shown.
 """
 
 from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from typing import Any
 
 from lxml import etree
 
@@ -19,10 +17,21 @@ from ingest.blocks import Block, Extract, capped, characters
 from ingest.outcome import Encrypted, Unreadable
 from ingest.plain import left_out
 from ingest.sniff import IMAGES
+from ingest.tika_item import (
+    CONTROLS,
+    Item,
+    children,
+    is_empty,
+    is_locked,
+    is_mail,
+    is_outlook,
+    kind_of,
+    name_of,
+    problem_of,
+    text_of,
+    value,
+)
 
-Item = Mapping[str, Any]
-
-CONTROLS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
 SHEETS = frozenset({"xls", "xlsx", "xlsm", "xlsb", "ods", "xltx", "ole"})
 PAGED = frozenset({"pdf"})
 SLIDES = frozenset({"odp", "ppt", "pptx", "pptm", "ppsx", "pps", "potx"})
@@ -34,11 +43,7 @@ TABLE_DIGITS = 20  # on a page: more than page numbers and a date need
 LITTLE = 8  # letters on a page: fewer, and the page is probably a picture
 PAGE_CODE = re.compile(r"&[LCR](?=[&A-Z\d\s]|$)")
 PAGE_CODES = re.compile(r'&(?:"[^"]*"|\d+|K[0-9A-F]{6}|[A-Z])')
-MAIL_HEADERS = (("From", "From"), ("To", "To"), ("Cc", "Cc"), ("Subject", "Subject"), ("Date", "Date"))
-EXTENSIONS = {
-    "image/jpeg": "jpg", "image/png": "png", "image/tiff": "tif", "image/emf": "emf", "image/wmf": "wmf",
-    "application/pdf": "pdf", "text/plain": "txt", "text/html": "html", "message/rfc822": "eml",
-}  # fmt: skip
+NAMED = 3  # files in a warning
 
 
 def extract(items: Sequence[Item], kind: str, limit: int) -> Extract:
@@ -49,12 +54,10 @@ def extract(items: Sequence[Item], kind: str, limit: int) -> Extract:
     if not items:
         raise Unreadable("The file holds nothing that can be read.")
     top = items[0]
-    problem = _problem(top)
+    problem = problem_of(top)
     blocks, cut = capped(_all_blocks(items, kind), limit)
     if not characters(blocks):
-        if "Encrypted" in problem or "Encrypted" in str(
-            _value(top, "EXCEPTION:embedded_stream_exception") or ""
-        ):
+        if is_locked(top):
             raise Encrypted()
         if problem and kind not in IMAGES:
             raise Unreadable(_plain(problem, kind))
@@ -72,32 +75,8 @@ def extract(items: Sequence[Item], kind: str, limit: int) -> Extract:
         paged=kind in PAGED,
         needs_ocr=needs_ocr,
         warnings=tuple(dict.fromkeys(warnings)),
-        children=tuple(_children(items)),
+        children=tuple(children(items)),
     )
-
-
-def _value(item: Item, name: str) -> Any:
-    """A Tika key under its 3.x or its 4.x name."""
-    return item.get(f"X-TIKA:{name}", item.get(f"tk:{name}"))
-
-
-def _first(item: Item, *names: str) -> str:
-    for name in names:
-        value = item.get(name)
-        if isinstance(value, list):
-            value = ", ".join(str(one) for one in value)
-        if value:
-            return " ".join(str(value).split())
-    return ""
-
-
-def _problem(item: Item) -> str:
-    """Text of the exception that ended parsing, '' if it came to its end."""
-    for name in ("EXCEPTION:container_exception", "EXCEPTION:runtime", "EXCEPTION:embedded_exception"):
-        value = _value(item, name)
-        if value:
-            return str(value)
-    return ""
 
 
 def _plain(problem: str, kind: str) -> str:
@@ -115,18 +94,18 @@ def _plain(problem: str, kind: str) -> str:
 def _all_blocks(items: Sequence[Item], kind: str) -> Iterator[Block]:
     seen_page = False
     for item in items:
-        part = None if item is items[0] else _name(item)
+        part = None if item is items[0] else name_of(item)
         if kind == "epub" and part in SCAFFOLD:
             continue
-        content = _value(item, "content")
-        own = kind if part is None else _kind(item)
-        found = list(_blocks(str(content), part, "msg" if _is_outlook(item) else own)) if content else []
+        content = value(item, "content")
+        own = kind if part is None else kind_of(item)
+        found = list(_blocks(str(content), part, "msg" if is_outlook(item) else own)) if content else []
         if part is None:
-            if _is_mail(item):
+            if is_mail(item):
                 yield from _mail_lines(item, None)
-        elif (characters(found) or _is_mail(item)) and item.get("embeddedResourceType") != "THUMBNAIL":
+        elif (characters(found) or is_mail(item)) and item.get("embeddedResourceType") != "THUMBNAIL":
             yield Block(part, "heading", 1, None, part)
-            if _is_mail(item):
+            if is_mail(item):
                 yield from _mail_lines(item, part)
         seen_page = seen_page or any(block.page for block in found)
         if part is None and kind == "odp":
@@ -147,10 +126,10 @@ def _all_blocks(items: Sequence[Item], kind: str) -> Iterator[Block]:
 
 def _aside(item: Item, part: str | None) -> Iterator[Block]:
     """What Tika keeps out of the text but people search for: who commented, where a file was embedded from."""
-    people = _first(item, "msoffice:comment-person-display-name")
+    people = text_of(item, "msoffice:comment-person-display-name")
     if people:
         yield Block(f"Comments by: {people}", "text", part=part)
-    origin = _value(item, "origResourceName")
+    origin = value(item, "origResourceName")
     names = origin if isinstance(origin, list) else [origin] if origin else []
     if names and part is not None:
         yield Block("\n".join(CONTROLS.sub("", str(name)) for name in names), "text", part=part)
@@ -208,39 +187,15 @@ def _without_headers(root: etree._Element) -> None:
         first.text = f"Recipients: {pairs['Recipients']}"
 
 
-def _kind(item: Item) -> str:
-    mime = str(item.get("Content-Type", "")).split(";")[0]
-    if "spreadsheet" in mime or "excel" in mime:
-        return "xlsx"
-    name = str(item.get("resourceName", ""))
-    extension = name.rpartition(".")[2].lower() if "." in name else ""
-    return EXTENSIONS.get(mime) or (extension if 0 < len(extension) < 6 else mime.rpartition("/")[2])
-
-
-def _name(item: Item) -> str:
-    """Its own name only; Tika's path of it is made of names chosen by whoever made the file."""
-    name = _first(item, "resourceName", "dc:title") or "embedded file"
-    name = name.replace("\\", "/").rstrip("/").rpartition("/")[2].strip() or "embedded file"
-    return CONTROLS.sub("", name)[:200]
-
-
-def _is_mail(item: Item) -> bool:
-    return str(item.get("Content-Type", "")).startswith("message/") or _is_outlook(item)
-
-
-def _is_outlook(item: Item) -> bool:
-    return "outlook" in str(item.get("Content-Type", ""))
-
-
 def _mail_lines(item: Item, part: str | None) -> Iterator[Block]:
     said = {
-        "From": _first(item, "Message-From", "Message:From-Name", "dc:creator"),
-        "To": _first(item, "Message-To", "Message:To-Display-Name"),
-        "Cc": _first(item, "Message-Cc"),
-        "Subject": _first(item, "dc:subject", "dc:title"),
-        "Date": _first(item, "dcterms:created"),
+        "From": text_of(item, "Message-From", "Message:From-Name", "dc:creator"),
+        "To": text_of(item, "Message-To", "Message:To-Display-Name"),
+        "Cc": text_of(item, "Message-Cc"),
+        "Subject": text_of(item, "dc:subject", "dc:title"),
+        "Date": text_of(item, "dcterms:created"),
     }
-    lines = [f"{label}: {said[name]}" for name, label in MAIL_HEADERS if said[name]]
+    lines = [f"{label}: {text}" for label, text in said.items() if text]
     if lines:
         yield Block("\n".join(lines), "text", part=part)
 
@@ -250,13 +205,13 @@ def _described(top: Item) -> Iterator[Block]:
     lines = [
         f"{label}: {text}"
         for label, text in (
-            ("Title", _first(top, "dc:title")),
-            ("Author", _first(top, "dc:creator")),
-            ("Subject", _first(top, "dc:subject", "cp:subject")),
-            ("Keywords", _first(top, "meta:keyword", "Keywords")),
-            ("Description", _first(top, "dc:description", "w:Comments", "Image Description")),
-            ("Album", _first(top, "xmpDM:album")),
-            ("Artist", _first(top, "xmpDM:artist")),
+            ("Title", text_of(top, "dc:title")),
+            ("Author", text_of(top, "dc:creator")),
+            ("Subject", text_of(top, "dc:subject", "cp:subject")),
+            ("Keywords", text_of(top, "meta:keyword", "Keywords")),
+            ("Description", text_of(top, "dc:description", "w:Comments", "Image Description")),
+            ("Album", text_of(top, "xmpDM:album")),
+            ("Artist", text_of(top, "xmpDM:artist")),
         )
         if text
     ]
@@ -266,7 +221,7 @@ def _described(top: Item) -> Iterator[Block]:
 
 def _title(top: Item, kind: str) -> str | None:
     """The document's own title, unless it is what programs put there by themselves."""
-    title = _first(top, "dc:subject", "dc:title") if _is_mail(top) else _first(top, "dc:title")
+    title = text_of(top, "dc:subject", "dc:title") if is_mail(top) else text_of(top, "dc:title")
     dull = re.match(
         r"(?i)(untitled|microsoft |powerpoint |slide ?\d|document\d*$|.*\.(docx?|pdf|pptx?|xlsx?|indd|tex|dvi)$)",
         title,
@@ -276,7 +231,7 @@ def _title(top: Item, kind: str) -> str | None:
 
 def _pages(top: Item, blocks: Sequence[Block], kind: str) -> int | None:
     numbered = max((block.page for block in blocks if block.page), default=0)
-    said = _first(top, "xmpTPg:NPages")
+    said = text_of(top, "xmpTPg:NPages")
     if kind in PAGED:
         # A damaged file may claim billions.
         claimed = int(said) if said.isdigit() and len(said) < 6 else 0
@@ -313,30 +268,21 @@ def _letters(texts: Iterable[str]) -> int:
 
 
 def _warnings(top: Item, items: Sequence[Item], problem: str, cut: bool, limit: int) -> Iterator[str]:
-    if cut or str(_value(top, "EXCEPTION:write_limit_reached")) == "true":
+    if cut or str(value(top, "EXCEPTION:write_limit_reached")) == "true":
         yield left_out(limit)
-    if "Encrypted" in problem or _value(top, "EXCEPTION:embedded_stream_exception"):
+    locked = [name_of(item) for item in items[1:] if is_locked(item)]
+    if locked:
+        names = ", ".join(dict.fromkeys(locked[:NAMED])) + (" …" if len(locked) > NAMED else "")
+        yield f"Protected by a password, and so left out: {names}. To have it read, add it without the password."
+    if is_locked(top):
         yield "Some files inside are protected by a password and were left out."
     elif problem:
         yield "Part of the file is damaged; what could be read is here."
-    if str(_value(top, "EXCEPTION:embedded_resource_limit_reached")) == "true":
+    if str(value(top, "EXCEPTION:embedded_resource_limit_reached")) == "true":
         yield "Not all files inside were read: there are too many."
-    if any(_problem(item) for item in items[1:]):
+    if any(
+        (value(item, "EXCEPTION:embedded_stream_exception") or (item is not top and problem_of(item)))
+        and not (is_locked(item) or is_empty(item))
+        for item in items
+    ):
         yield "Some files inside could not be read."
-
-
-def _children(items: Sequence[Item]) -> Iterator[dict[str, Any]]:
-    for item in items[1:]:
-        if item.get("embeddedResourceType") in ("THUMBNAIL", "INLINE", "MACRO"):
-            continue
-        content = re.sub(r"<[^>]*>", " ", str(_value(item, "content") or ""))
-        child: dict[str, Any] = {
-            "name": _name(item),
-            "type": _kind(item),
-            "characters": len("".join(content.split())),
-        }
-        if _problem(item):
-            child["note"] = (
-                "protected by a password" if "Encrypted" in _problem(item) else "could not be read"
-            )
-        yield child

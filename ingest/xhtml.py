@@ -65,6 +65,8 @@ BLOCKS = frozenset(
     ]
 )
 MASTER = re.compile(r"(?i)click to edit|(?:second|third|fourth|fifth) level|^[\W\d]*$")
+LABEL = 100  # characters of a cell that is said again in every row it spans
+CARRIED = 10_000  # such cells in a table
 SPACES = re.compile(r"[^\S\n]+")
 BREAKS = re.compile(r" *\n *")
 
@@ -104,6 +106,8 @@ class _Walker:
     items: int = 0
     code: int = 0
     rows: list[list[str]] = field(default_factory=list)
+    over: dict[int, tuple[int, str]] = field(default_factory=dict)  # by column: the last row, counted from 1
+    carried: int = 0
     tables: int = 0
     slides: int = 0
     master: int = 0
@@ -141,6 +145,7 @@ class _Walker:
             if tag == "tr" and self.tables == 1:
                 self.rows.append([])
                 self.buffer.clear()
+                self.carry()
             elif tag in ("td", "th") and self.tables == 1:
                 self.buffer.clear()
             elif tag in BLOCKS or tag == "br":
@@ -154,7 +159,7 @@ class _Walker:
             return
         yield from self.flush()
         if tag == "table" and element not in self.flow:
-            self.tables, self.rows = 1, []
+            self.tables, self.rows, self.over, self.carried = 1, [], {}, 0
         elif len(tag) == 2 and tag[0] == "h" and tag[1].isdigit():
             self.heading = int(tag[1])
         elif tag == "p" and self.tika and element.get("class") in ("title", "Title"):
@@ -179,9 +184,7 @@ class _Walker:
     def leave(self, element: etree._Element, tag: str) -> Iterator[Block]:
         if self.tables:
             if tag in ("td", "th") and self.tables == 1 and self.rows:
-                self.rows[-1].append("".join(self.buffer))
-                # A cell that spans columns keeps the ones after it under their own header.
-                self.rows[-1].extend([""] * (min(_number(element.get("colspan")), 50) - 1))
+                self.cell(element)
                 self.buffer.clear()
             if tag == "caption" and self.tables == 1:
                 self.rows.append(["".join(self.buffer)])
@@ -206,6 +209,23 @@ class _Walker:
             self.code = max(0, self.code - 1)
         elif tag == "div" and element.get("class") == "slide-master-content":
             self.master = max(0, self.master - 1)
+
+    def cell(self, element: etree._Element) -> None:
+        """The cell that ends here, in the row that is open."""
+        row, text = self.rows[-1], "".join(self.buffer)
+        rows = _number(element.get("rowspan"))
+        if rows > 1 and len(text) <= LABEL:
+            self.over[len(row)] = (len(self.rows) + rows - 1, text)
+        # A cell that spans columns keeps the ones after it under their own header.
+        row.extend([text, *[""] * (min(_number(element.get("colspan")), 50) - 1)])
+        self.carry()
+
+    def carry(self) -> None:
+        """Cells that began in a row above and stand here as well: so every row can be read alone."""
+        row = self.rows[-1]
+        while (cell := self.over.get(len(row))) and cell[0] >= len(self.rows) and self.carried < CARRIED:
+            self.carried += 1
+            row.append(cell[1])
 
     def text(self, text: str | None) -> None:
         if text:

@@ -108,6 +108,13 @@ def test_json_as_lines_and_tables(tmp_path: Path) -> None:
     ]
 
 
+def test_json_lines_with_lists_are_a_table_and_a_damaged_line_costs_itself_only(tmp_path: Path) -> None:
+    source = "\n".join(f'{{"id": {n}, "name": "pump {n}", "tags": ["a", "b"]}}' for n in range(5))
+    table, rest = read(tmp_path, "a.json", source + '\n{"id": 5, "name": "cut').blocks
+    assert (table.kind, table.text.split("\n")[:2]) == ("table", ["id\tname\ttags", "0\tpump 0\ta, b"])
+    assert (rest.kind, rest.text) == ("text", '{"id": 5, "name": "cut')
+
+
 def test_json_lines_and_damaged_json(tmp_path: Path) -> None:
     assert "id\n1\n2" in read(tmp_path, "a.json", '{"id": 1}\n{"id": 2}\n').blocks[0].text
     assert read(tmp_path, "a.json", '{"id": 1, // why\n').blocks[0].text == '{"id": 1, // why'

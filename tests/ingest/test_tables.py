@@ -54,3 +54,24 @@ def test_a_table_of_data_within_one_that_arranges() -> None:
 def test_depth_costs_no_stack() -> None:
     found = read("<table><tr><td>" * 600 + LETTER)
     assert LETTER.strip() in " ".join(block.text for block in found)
+
+
+def test_a_cell_over_several_rows_is_said_in_each_of_them() -> None:
+    (found,) = read(
+        "<table><tr><th rowspan=2>Region</th><th colspan=2>2026</th></tr><tr><th>Q1</th><th>Q2</th></tr>"
+        "<tr><td rowspan=2>North</td><td>11</td><td>12</td></tr><tr><td>13</td><td>14</td></tr>"
+        "<tr><td>South</td><td colspan=2>none</td></tr></table>"
+    )
+    assert found.text.split("\n") == [
+        "Region\t2026",
+        "Region\tQ1\tQ2",
+        "North\t11\t12",
+        "North\t13\t14",
+        "South\tnone",
+    ]
+
+
+def test_cells_over_many_rows_do_not_grow_without_end() -> None:
+    rows = "<tr>" + "<td rowspan=999>word</td>" * 500 + "</tr>" + "<tr><td>x</td></tr>" * 900
+    (found,) = read(f"<table>{rows}</table>")
+    assert len(found.text) < 200_000 and found.text.count("x") == 900

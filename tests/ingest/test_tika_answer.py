@@ -183,3 +183,21 @@ def test_the_thumbnail_of_a_document_says_nothing_new() -> None:
     small = item("<p>1</p><p>2</p>", resourceName="thumbnail.wmf", embeddedResourceType="THUMBNAIL")
     found = extract([item("<p>The only text</p>"), {**small, "Content-Type": "image/wmf"}], "docx", 1000)
     assert [b.text for b in found.blocks] == ["The only text"] and not found.needs_ocr
+
+
+def test_files_inside_that_are_locked_or_empty_say_so() -> None:
+    encrypted = "org.apache.tika.exception.EncryptedDocumentException: stream (plan.txt) is encrypted"
+    found = extract(
+        [
+            item("<p>see attached</p>"),
+            item("", resourceName="secret.zip") | {"X-TIKA:EXCEPTION:embedded_stream_exception": encrypted},
+            item("", resourceName="offer.docx") | {"X-TIKA:EXCEPTION:embedded_exception": encrypted},
+            item("", resourceName="none.txt")
+            | {"X-TIKA:EXCEPTION:embedded_exception": "org.apache.tika.exception.ZeroByteFileException: > 0"},
+        ],
+        "eml",
+        1000,
+    )
+    (warning,) = found.warnings
+    assert "password" in warning and "secret.zip, offer.docx" in warning
+    assert [child["note"] for child in found.children] == ["protected by a password"] * 2 + ["empty"]
