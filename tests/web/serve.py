@@ -12,7 +12,7 @@ from kb.settings import Settings
 from kb.store import Database
 from kb.types import Event
 from tests.web.conftest import make_kb
-from web import create_app, patience
+from web import create_app, patience, transfers
 from web.server import Server
 
 
@@ -39,5 +39,6 @@ class ScratchServer(Server):
 
 
 if __name__ == "__main__":
-    patience.ARRIVE_S = float(sys.argv[3])
+    patience.ARRIVE_S = transfers.PATIENCE_S = float(sys.argv[3])
+    transfers.SLOWEST = 2**20
     ScratchServer(Settings(data=Path(sys.argv[1]), port=int(sys.argv[2]), max_file_mb=1)).run()
