@@ -60,7 +60,7 @@ class Stage:
         publish: Callable[[Held, Prepared, NDArray[np.float32]], None],
         failed: Callable[[Held, Exception], None],
     ) -> None:
-        """publish: may not raise. failed: told of each document of a round that could not be embedded."""
+        """failed: told of each document that could not be embedded or published; may not raise."""
         self.encoder, self.publish, self.failed = encoder, publish, failed
         self._waiting: list[Waiting] = []
         self._changed = threading.Condition()
@@ -91,17 +91,25 @@ class Stage:
                 shares = self._shares()
             try:
                 self._embed(shares)
-            except Exception as error:  # whatever it is, the stage must live on for the other documents
-                for item, _ in shares:
-                    item.held.lost = True
-                    self.failed(item.held, error)
-                continue
+            except Exception:  # one document's fault, perhaps: the others of the round are not to pay for it
+                for share in shares:
+                    self._alone(share)
             with self._changed:
-                complete = [item for item in self._waiting if not item.left]
+                complete = [item for item in self._waiting if not item.left and not item.held.lost]
                 self._waiting = [item for item in self._waiting if item.left]
                 self._changed.notify_all()
             for item in complete:
-                self.publish(item.held, item.prepared, item.vectors[item.of_chunk])
+                try:
+                    self.publish(item.held, item.prepared, item.vectors[item.of_chunk])
+                except Exception as error:  # whatever it is, the stage must live on
+                    self.failed(item.held, error)
+
+    def _alone(self, share: tuple[Waiting, int]) -> None:
+        try:
+            self._embed([share])
+        except Exception as error:
+            share[0].held.lost = True
+            self.failed(share[0].held, error)
 
     def idle(self) -> bool:
         """Whether nothing waits."""

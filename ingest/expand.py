@@ -10,12 +10,13 @@ import io
 import os
 import stat
 import sys
-import tempfile
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, BinaryIO, cast
+from typing import IO, Any, BinaryIO
 
 from kb.errors import Invalid, NotFound, TooLarge
 
@@ -31,7 +32,7 @@ class Item:
 
     name: str
     external_id: str
-    open: Callable[[], BinaryIO]
+    open: Callable[[], AbstractContextManager[BinaryIO]]
     size: int = 0
 
 
@@ -50,7 +51,7 @@ def expand(
     for path in map(str, paths):
         if path == "-":
             name = stdin_name or "standard-input.txt"
-            yield Item(Path(name).name, name, _spooled_stdin)
+            yield Item(Path(name).name, name, lambda: nullcontext(sys.stdin.buffer))
         elif Path(path).is_dir():
             yield from _directory(Path(path), left_out)
         elif Path(path).is_file():
@@ -95,10 +96,10 @@ def _file_among_others(path: Path, external_id: str) -> Iterator[Item]:
 
 def _zip(path: Path, external_id: str) -> Iterator[Item]:
     try:
-        with zipfile.ZipFile(path) as archive:
-            every = archive.infolist()
-            _whole(path, every)
-            entries = [entry for entry in every if _wanted(entry)]
+        archive = zipfile.ZipFile(path)  # closed with the last of its items
+        every = archive.infolist()
+        _whole(path, every)
+        entries = [entry for entry in every if _wanted(entry)]
     except (zipfile.BadZipFile, ValueError, NotImplementedError) as error:
         raise Invalid(f"{path} is a damaged zip file.") from error
     if len(entries) > MAX_ENTRIES:
@@ -112,7 +113,10 @@ def _zip(path: Path, external_id: str) -> Iterator[Item]:
         inner = safe_name(entry.filename)
         if inner:
             yield Item(
-                inner.rpartition("/")[2], f"{external_id}/{inner}", _opener(path, entry), entry.file_size
+                inner.rpartition("/")[2],
+                f"{external_id}/{inner}",
+                _opener(archive, path.name, entry),
+                entry.file_size,
             )
 
 
@@ -143,28 +147,26 @@ def _hidden(name: str) -> bool:
     return (name.startswith(".") and name not in (".", "..")) or name in JUNK
 
 
-def _opener(path: Path, entry: zipfile.ZipInfo) -> Callable[[], BinaryIO]:
+def _opener(archive: zipfile.ZipFile, name: str, entry: zipfile.ZipInfo) -> Callable[[], BinaryIO]:
     def open_() -> BinaryIO:
         if entry.flag_bits & 1:
-            raise Invalid(f"{entry.filename} in {path.name} is protected by a password.")
+            raise Invalid(f"{entry.filename} in {name} is protected by a password.")
         if entry.file_size > MAX_ENTRY:
-            raise TooLarge(f"{entry.filename} in {path.name} unpacks to more than {MAX_ENTRY // 2**20} MiB.")
-        archive = zipfile.ZipFile(path)
+            raise TooLarge(f"{entry.filename} in {name} unpacks to more than {MAX_ENTRY // 2**20} MiB.")
         try:
-            return _Entry(archive, archive.open(entry))
+            return _Entry(f"{entry.filename} in {name}", archive.open(entry))
         except (zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
-            archive.close()
-            raise Invalid(f"{entry.filename} in {path.name} is damaged.") from error
+            raise Invalid(f"{entry.filename} in {name} is damaged.") from error
 
     return open_
 
 
 class _Entry(io.RawIOBase, BinaryIO):
-    """An entry's bytes; no more than its directory said, and a damaged one says so. Closes its archive."""
+    """An entry's bytes; no more than its directory said, and a damaged one says so."""
 
-    def __init__(self, archive: zipfile.ZipFile, stream: IO[bytes]) -> None:
+    def __init__(self, name: str, stream: IO[bytes]) -> None:
         super().__init__()
-        self._archive, self._stream = archive, stream
+        self._name, self._stream = name, stream
 
     def readable(self) -> bool:
         return True
@@ -172,8 +174,8 @@ class _Entry(io.RawIOBase, BinaryIO):
     def read(self, size: int = -1) -> bytes:
         try:
             return self._stream.read(size)  # zipfile stops at the size in the directory and checks the CRC
-        except (zipfile.BadZipFile, EOFError, OSError, ValueError) as error:
-            raise Invalid(f"{self._archive.filename}: {error}") from error
+        except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError) as error:
+            raise Invalid(f"{self._name} is damaged.") from error
 
     def readinto(self, buffer: Any) -> int:
         data = self.read(len(buffer))
@@ -183,14 +185,4 @@ class _Entry(io.RawIOBase, BinaryIO):
     def close(self) -> None:
         if not self.closed:
             self._stream.close()
-            self._archive.close()
         super().close()
-
-
-def _spooled_stdin() -> BinaryIO:
-    """Standard input in a temporary file, so that it has a beginning to return to."""
-    spool = tempfile.SpooledTemporaryFile(max_size=8 * 2**20)
-    while block := sys.stdin.buffer.read(1 << 20):
-        spool.write(block)
-    spool.seek(0)
-    return cast(BinaryIO, spool)

@@ -1,15 +1,13 @@
 """One document's way in: parse → clean → lay out → split → (embed) → publish. Each step a function.
 
-The worker runs the steps of several documents side by side (`ingest.worker`); `ingest` here runs them for one,
-one after the other, saying how far it is.
+The worker runs the steps of several documents side by side (`ingest.worker`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,7 +38,6 @@ from kb.types import Chunk, Parsed
 TEXT_FLOOR = 500_000
 TEXT_PER_BYTE = 5
 HEADLINED = frozenset({"md", "html", "docx", "doc", "odt", "rtf", "epub"})
-SLICE = 256
 # Types whose text is found where there is some; of others (Pages, Works, DjVu …) that cannot be said.
 READ = frozenset(plain.READERS).union(
     "pdf docx docm dotx doc xlsx xlsm xls pptx pptm ppsx ppt odt ods odp rtf eml msg epub zip empty".split(),
@@ -97,12 +94,6 @@ def parse(path: Path, filename: str, settings: Settings, tika: Tika | None, *, o
     return extract
 
 
-def needs_tika(path: Path, filename: str) -> bool:
-    """Whether this file is Tika's to read."""
-    kind = sniff.kind_of(path, filename)
-    return kind not in plain.READERS and kind not in pregate.REFUSED
-
-
 def prepare(extract: Extract, settings: Settings, encoder: Encoder) -> Prepared:
     """Clean, lay out, split."""
     cleaned = clean.clean(extract)
@@ -133,20 +124,6 @@ def finished(prepared: Prepared, embeddings: NDArray[np.float32]) -> Parsed:
         children=extract.children,
         needs_ocr=extract.needs_ocr,
     )
-
-
-def ingest(
-    path: Path, filename: str, settings: Settings, encoder: Encoder, tika: Tika | None = None
-) -> Iterator[dict[str, Any] | Parsed]:
-    """Progress {done, total, unit} while it works, the Parsed document at last."""
-    yield {"done": 0, "total": 1, "unit": "file"}
-    prepared = prepare(parse(path, filename, settings, tika), settings, encoder)
-    texts = prepared.texts
-    out = np.zeros((len(texts), encoder.dim), np.float32)
-    for start in range(0, len(texts), SLICE):
-        yield {"done": start, "total": len(texts), "unit": "chunks"}
-        out[start : start + SLICE] = encoder.encode_documents(texts[start : start + SLICE])
-    yield finished(prepared, out)
 
 
 def _headline(extract: Extract) -> str | None:

@@ -87,7 +87,7 @@ def kind_of(path: Path, filename: str) -> str:
     if magic in ("gz", "bz2", "xz") and named in ("tgz", "svgz", "tar", "emz", "wmz"):
         return named
     if magic:
-        return "jpg" if magic == "jpeg" else magic
+        return magic
     if not is_text(head):
         return named if named and named not in PLAIN else "bin"
     if b"<?mso-application" in head[:500] or b"schemas.microsoft.com/office/2006/xmlPackage" in head[:1000]:

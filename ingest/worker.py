@@ -11,6 +11,7 @@ One parser thread takes new documents only, never OCR, so that a pile of scans c
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
 import threading
 import time
@@ -32,6 +33,8 @@ from kb.errors import Busy, Conflict, DiskFull, KbError, Unavailable
 from kb.settings import Settings
 from kb.store import kept
 
+# The machine lacks something for now, such as room for a copy that is read in the place of a file: no file's fault.
+SHORTAGES = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 IDLE_S = 0.25
 LEAVE_S = 2.0  # for the threads to end in
 LEAST_SLOTS = 2  # with one Tika, text files do not wait behind the one document that it reads
@@ -213,7 +216,8 @@ class Worker:
     def our_fault(self, held: Held, error: Exception) -> None:
         """Something of ours failed on this document."""
         log.error("%s failed", held.job.filename, exc_info=error)
-        if isinstance(error, Busy | DiskFull | MemoryError):
+        short = isinstance(error, OSError) and error.errno in SHORTAGES
+        if short or isinstance(error, Busy | DiskFull | MemoryError):
             self.end(held, lambda: self.kb.jobs.busy(held.job, 15.0))
         else:
             self.end(held, lambda: self.kb.jobs.strike(held.job, OUR_FAULT))

@@ -101,3 +101,41 @@ def test_a_fault_ends_its_documents_only() -> None:
     run.stage.put(held(2), prepared(["good"]), run.stop)
     thread.join(10)
     assert run.failed == [1] and run.order == [2]
+
+
+def test_a_document_that_breaks_the_encoder_takes_none_of_its_round_along() -> None:
+    class Faulty(FakeEncoder):
+        def encode_documents(self, texts: Sequence[str]) -> NDArray[np.float32]:
+            if "bad" in texts:
+                raise ValueError
+            return super().encode_documents(texts)
+
+    run = Run(Faulty())
+    run.expected = 2
+    for number, texts in enumerate((["good"], ["bad"], ["better"])):
+        run.stage.put(held(number), prepared(texts), run.stop)
+    thread = threading.Thread(target=run.stage.run, args=(run.stop,))
+    thread.start()
+    thread.join(10)
+    run.stop.set()
+    assert run.failed == [1] and sorted(run.order) == [0, 2]
+
+
+def test_a_document_that_cannot_be_published_leaves_the_stage_alive() -> None:
+    run = Run(FakeEncoder())
+    run.expected = 1
+    publish = run.publish
+
+    def faulty(held: Held, prepared: Prepared, vectors: NDArray[np.float32]) -> None:
+        if held.job.id == 0:
+            raise ValueError
+        publish(held, prepared, vectors)
+
+    run.stage.publish = faulty
+    for number in range(2):
+        run.stage.put(held(number), prepared([f"text {number}"]), run.stop)
+    thread = threading.Thread(target=run.stage.run, args=(run.stop,))
+    thread.start()
+    thread.join(5)
+    run.stop.set()
+    assert run.failed == [0] and run.order == [1]

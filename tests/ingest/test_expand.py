@@ -142,3 +142,39 @@ def test_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (item.name, item.external_id) == ("notes.md", "notes.md")
     with item.open() as stream:
         assert stream.read() == b"typed"
+
+
+def test_a_zip_is_opened_once_not_for_every_file_in_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        for number in range(40):
+            archive.writestr(f"{number}.txt", str(number))
+    opened = []
+    real = zipfile.ZipFile.__init__
+
+    def counted(self: zipfile.ZipFile, *args: object, **more: object) -> None:
+        opened.append(args[0])
+        real(self, *args, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(zipfile.ZipFile, "__init__", counted)
+    assert len(listed(tmp_path / "a.zip")) == 40
+    assert len(opened) == 1  # its list of files is as long as the zip has files
+
+
+def test_standard_input_is_read_as_it_is_stored(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Endless(io.RawIOBase):
+        asked = 0
+
+        def read(self, size: int = -1) -> bytes:
+            self.asked += 1
+            assert self.asked < 3, "all of it is read before anybody can say that it is too much"
+            return bytes(max(size, 1))
+
+    class Standard:
+        buffer = Endless()
+
+    monkeypatch.setattr(sys, "stdin", Standard)
+    (item,) = expand(["-"])
+    with item.open() as stream:
+        assert stream.read(10) == bytes(10)

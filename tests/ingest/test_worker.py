@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import threading
 import time
@@ -102,7 +103,14 @@ def test_poison_is_quarantined_at_the_second_strike(kb: Kb) -> None:
     assert worker.tika.asked == 2  # type: ignore[union-attr]
 
 
-@pytest.mark.parametrize("trouble", [ParserDown("Tika does not answer."), ParserBusy("busy", 60.0)])
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        ParserDown("Tika does not answer."),
+        ParserBusy("busy", 60.0),
+        OSError(errno.ENOSPC, "No space left on device", "/tmp/copy.pptx"),
+    ],
+)
 def test_down_and_busy_are_nobodys_fault(kb: Kb, trouble: Exception) -> None:
     pdf, text = add(kb, "scan.pdf"), add(kb, "utf-16.txt")
     worker = moody(kb, trouble)
