@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,8 @@ from web.doors import Policy
 if TYPE_CHECKING:
     from kb.app import Kb
     from web.opening import Opening
+
+log = logging.getLogger("web")
 
 LEAST_FREE = 64 * 2**20  # bytes; less on small disks:
 LEAST_SHARE = 0.05
@@ -59,6 +62,9 @@ def _caught_up(kb: Kb) -> str:
         kb.index.refresh()
     except KbError as error:
         return error.title
+    except Exception as error:  # whoever watches is told of it, not of a defect in the watching
+        log.exception("looking at the index")
+        return f"could not be read: {type(error).__name__}; the log has the details"
     return ""
 
 

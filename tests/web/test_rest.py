@@ -9,6 +9,7 @@ import tempfile
 
 import pytest
 
+from kb.errors import Broken
 from kb.store import SYSTEM, Database
 from kb.store.audit import entries
 from kb.store.tables import MetaRow
@@ -328,10 +329,9 @@ def test_ready_during_a_long_write_and_on_a_small_disk(world: World, monkeypatch
         assert (client.get("/readyz").status_code == 200) is ready, (total, free)
 
 
-def test_not_ready_while_the_index_is_broken(world: World) -> None:
-    from kb.errors import Broken
-
-    world.kb.index.error = Broken("The index is damaged.")  # type: ignore[attr-defined]
+@pytest.mark.parametrize("error", [Broken("The index is damaged."), ValueError("An IO error occurred")])
+def test_not_ready_while_the_index_is_broken(world: World, error: Exception) -> None:
+    world.kb.index.error = error  # type: ignore[attr-defined]
     response = world.app.test_client().get("/readyz")
     assert response.status_code == 503 and "index" in response.get_json()
     assert world.app.test_client().get("/livez").status_code == 200
