@@ -182,7 +182,9 @@ class Handler(BaseHTTPRequestHandler):
 
     def _body(self) -> bytes:
         """The request's body. Checked before the model is asked for: a refused body must still be read or cut."""
-        length = self.headers.get("Content-Length", "")
+        # both at once is how one request is hidden in another's body
+        chunked = "Transfer-Encoding" in self.headers
+        length = "" if chunked else self.headers.get("Content-Length", "")
         if not length.isdecimal():
             self.close_connection = True
             raise Invalid("Send the body with a Content-Length.", slug="length-required")

@@ -20,7 +20,6 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from kb.llm.local.errors import OutOfPages
 from kb.llm.local.prefix import PagePool, page_keys
 from kb.llm.local.types import PAGE
 
@@ -49,6 +48,7 @@ class PrefixDisk:
         self._known: set[bytes] = set()
         self._jobs: queue.SimpleQueue[tuple[list[int], Bytes] | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
+        self._writing = False
 
     def load(self, pool: PagePool) -> None:
         """Put what is on disk into the cache, newest first, while half of the pages stay free."""
@@ -61,26 +61,31 @@ class PrefixDisk:
             keys = page_keys(tokens)
             if pool.available - len(keys) < pool.size // 2 or pool.holds(keys):
                 continue
+            pages = [pool.take() for _ in keys]
             try:
-                pages = [pool.take() for _ in keys]
                 self._cache.write(pages, data)
-            except (OutOfPages, ValueError) as error:
+                for page, key in zip(pages, keys, strict=True):
+                    pool.publish(page, key)
+                self._known.add(keys[-1])
+                self.loaded += 1
+            except ValueError as error:
                 log.warning("%s is of no use: %s", file, error)
-                continue
-            for page, key in zip(pages, keys, strict=True):
-                pool.publish(page, key)
-            pool.release(pages)
-            self._known.add(keys[-1])
-            self.loaded += 1
+            finally:
+                pool.release(pages)
 
     def keep(self, tokens: list[int], pages: list[int]) -> None:
-        """Write these pages in the background, unless they are there."""
+        """Write these pages in the background, unless they are there.
+
+        One prompt at a time: a copy of its pages is up to 200 MB, and a disk may be slow. What finds another on its
+        way is kept when it is seen again.
+        """
         pages = pages[:MOST_PAGES]
         tokens = tokens[: len(pages) * PAGE]
         key = page_keys(tokens)[-1]
-        if key in self._known:
+        if key in self._known or self._writing:
             return
         self._known.add(key)
+        self._writing = True
         if self._thread is None:
             self._thread = threading.Thread(target=self._write_all, name="prefixes", daemon=True)
             self._thread.start()
@@ -96,8 +101,10 @@ class PrefixDisk:
         while (job := self._jobs.get()) is not None:
             try:
                 self._write(*job)
-            except OSError as error:
+            except (OSError, MemoryError) as error:
                 log.warning("the system prompt's pages could not be kept in %s: %s", self._folder, error)
+            del job  # or its bytes stay until the next
+            self._writing = False
 
     def _write(self, tokens: list[int], data: Bytes) -> None:
         self._folder.mkdir(exist_ok=True)

@@ -206,6 +206,8 @@ def from_bf16(bits: NDArray[np.uint16]) -> Floats:
 def _to_int8(weights: Floats) -> tuple[Bytes, Bytes]:
     grouped = weights.reshape(len(weights), -1, BLOCK)
     largest = np.abs(grouped).max(axis=2)
+    if not np.isfinite(largest).all():
+        raise BadModel("a weight is not a number: the checkpoint is damaged")
     # the smallest power of two that keeps the largest weight within 127 steps
     exponents = np.clip(np.ceil(np.log2(np.maximum(largest, 1e-37) / np.float32(127.0))) + 127, 1, 254)
     exponents = exponents.astype(np.uint8)

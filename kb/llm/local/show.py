@@ -37,8 +37,14 @@ def progress(what: str) -> Iterator[Callable[[Progress], None]]:
         TextColumn("{task.fields[name]}"),
     )
     with Bars(*columns, console=Console(stderr=True)) as bars:
-        task = bars.add_task(what, total=None, name="")
-        yield lambda now: bars.update(task, completed=now.done_bytes, total=now.total_bytes, name=now.what)
+        task = bars.add_task(
+            what, total=None, name="", visible=False
+        )  # a refusal needs no empty bar above it
+
+        def show(now: Progress) -> None:
+            bars.update(task, completed=now.done_bytes, total=now.total_bytes, name=now.what, visible=True)
+
+        yield show
 
 
 def show_plan(plan: Plan) -> None:

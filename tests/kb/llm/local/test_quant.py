@@ -78,6 +78,10 @@ def test_error_report_and_refusals() -> None:
     error = pack_error(weights, quant.pack(weights, None, "int8"))
     assert 0 < error.relative < 0.02 and error.largest < error.scale / 60
     assert pack_error(weights, quant.pack(weights, None, "f32")).relative == 0
+    for bad in (np.nan, np.inf):
+        weights[5, 5] = bad
+        with pytest.raises(BadModel, match="not a number"):
+            quant.pack(weights, None, "int8")
     with pytest.raises(BadModel, match="multiple of 32"):
         quant.sections("int8", 4, 40)
     with pytest.raises(BadModel, match="int9"):

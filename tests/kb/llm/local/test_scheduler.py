@@ -402,6 +402,35 @@ def test_a_system_prompt_survives_the_process(make: Make, tmp_path: Path) -> Non
     again.close()
 
 
+def test_a_slow_disk_keeps_one_prompt_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    disk = PrefixDisk(tmp_path, b"model", Cells(speaking.PagedEngine()))
+    go, write = threading.Event(), disk._write
+    monkeypatch.setattr(disk, "_write", lambda *job: go.wait(20) and write(*job))
+    for seed in range(3):
+        disk.keep(prompt(64, seed), [0, 1])
+    assert disk._jobs.qsize() <= 1
+    go.set()
+    until(lambda: disk.kept == 1 and not disk._writing)
+    disk.keep(prompt(64, 2), [0, 1])  # seen again
+    disk.close()
+    assert disk.kept == 2
+
+
+def test_a_kept_prompt_of_another_shape_takes_no_pages(tmp_path: Path) -> None:
+    disk = PrefixDisk(tmp_path, b"model", Cells(speaking.PagedEngine()))
+    disk.keep(prompt(64), [0, 1])
+    disk.close()
+
+    class Smaller(Cells):
+        def write(self, pages: list[int], data: np.ndarray) -> None:
+            raise ValueError("could not be broadcast")
+
+    pool = PagePool(64)
+    other = PrefixDisk(tmp_path, b"model", Smaller(speaking.PagedEngine()))
+    other.load(pool)
+    assert (other.loaded, pool.used) == (0, 0)
+
+
 @pytest.mark.parametrize("harm", ["stamp", "byte", "cut", "pickle"])
 def test_a_kept_prompt_that_does_not_fit_is_not_used(tmp_path: Path, harm: str) -> None:
     engine = speaking.PagedEngine()

@@ -291,7 +291,8 @@ def test_bodies_have_a_limit_and_a_kind(make: Make) -> None:
         raw.sendall(b"POST /v1/completions HTTP/1.1\r\nContent-Length: " + b"9" * 5000 + b"\r\n\r\n")
         assert raw.recv(1000).startswith(b"HTTP/1.1 413")
     with socket.create_connection(front.server.server_address[:2], timeout=10) as raw:
-        raw.sendall(b"POST /v1/completions HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n")
+        both = b"Transfer-Encoding: chunked\r\nContent-Length: 2\r\n"
+        raw.sendall(b"POST /v1/completions HTTP/1.1\r\n" + both + b"\r\n0\r\n\r\n")
         assert raw.recv(1000).startswith(b"HTTP/1.1 400")
     with socket.create_connection(front.server.server_address[:2], timeout=10) as raw:
         raw.sendall(b"GET /" + b"x" * 70_000 + b" HTTP/1.1\r\n\r\n")
