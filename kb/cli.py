@@ -124,6 +124,8 @@ def _wrong(found: Mapping[str, Any]) -> str:
     """What is wrong with a setting, and what was given. A secret's type is text, which nothing is wrong with."""
     if found["type"] == "extra_forbidden":
         return "is not a setting"
+    if found["type"] == "value_error":  # in our own words
+        return f"{found['msg'].removeprefix('Value error, ')}, not {found['input']!r}"
     return f"{found['msg'].replace('Input should', 'must').split(',')[0]}, not {found['input']!r}"
 
 

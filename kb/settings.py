@@ -8,8 +8,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
-from pydantic import Field
+from pydantic import Field, field_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -125,6 +126,17 @@ class Settings(BaseSettings):
         10, ge=1, description="Sign-in attempts per five minutes, by account and by address."
     )
     requests_per_minute: int = Field(600, ge=1, description="API requests a minute for one key.")
+
+    @field_validator("public_url")
+    @classmethod
+    def _address(cls, given: str) -> str:
+        """Links are made of it, and sign-in cookies depend on how it begins."""
+        if not given:
+            return ""
+        scheme, host, *rest = urlsplit(given)
+        if scheme not in ("http", "https") or not host or any(rest[1:]) or rest[0] not in ("", "/"):
+            raise ValueError("must be like https://kb.example or http://kb.example:8080, without a path")
+        return f"{scheme}://{host}"
 
     @classmethod
     def settings_customise_sources(

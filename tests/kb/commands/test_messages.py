@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from kb.commands.show import table
+from kb.settings import Settings
 from tests.zygote import Zygote
 
 
@@ -33,6 +35,23 @@ def test_a_wrong_setting_is_named_and_the_list_of_all_is_still_printed(kb: Any, 
     assert "| `KB_PORT` |" in kb("config", "--help-table", KB_PORT="abc").stdout
     (tmp_path / "kb.toml").write_text("prot = 1\n")
     assert "KB_PROT: is not a setting" in kb("list", KB_CONFIG=str(tmp_path / "kb.toml")).stderr
+
+
+@pytest.mark.parametrize(
+    "given", ["kb.example", "ftp://kb.example", "https://kb.example/kb", "https://", "http://[::1"]
+)
+def test_an_address_of_which_no_links_can_be_made(given: str) -> None:
+    with pytest.raises(ValidationError):
+        Settings(public_url=given)
+
+
+def test_such_an_address_is_said_in_words(kb: Any) -> None:
+    done = kb("list", KB_PUBLIC_URL="kb.example")
+    assert done.returncode == 1 and "KB_PUBLIC_URL: must be like https://kb.example or" in done.stderr
+
+
+def test_an_address_is_kept_in_one_form() -> None:
+    assert Settings(public_url="HTTPS://kb.example:8443/").public_url == "https://kb.example:8443"
 
 
 def test_a_misspelt_setting_in_the_environment_is_pointed_out(kb: Any) -> None:
