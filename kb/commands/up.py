@@ -59,6 +59,8 @@ def up(sample: bool) -> None:
                 click.secho(
                     f"Create the first admin (once, within 24 hours):  {address}/setup/{link}\n", bold=True
                 )
+        if loading is not None:
+            loading.wait()  # or it stays in the process table as long as we do
 
     supervisor.run(processes(settings), announce)
     if loading is not None and loading.poll() is None:
