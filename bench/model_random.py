@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from bench.model_memory import MemoryWeights
 from kb.llm.local import quant
 from kb.llm.local.config import ModelConfig, RopeScaling
-from kb.llm.local.memory import MemoryWeights
 from kb.llm.local.quant_dense import dense_specs
 from kb.llm.local.types import Expert, Packed
 

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import torch
 
+from bench.model_memory import MemoryWeights
 from kb.llm.local.config import ModelConfig
 from kb.llm.local.errors import BadModel
 from kb.llm.local.kernels.compile import paths
-from kb.llm.local.memory import MemoryWeights
 from kb.llm.local.model import Model
 from kb.llm.local.types import PAGE, Batch, Segment
 

@@ -16,9 +16,9 @@ import torch
 from safetensors.torch import save_file
 from transformers import GptOssConfig, GptOssForCausalLM
 
+from bench.model_memory import MemoryWeights
 from kb.llm.local import quant
 from kb.llm.local.config import ModelConfig
-from kb.llm.local.memory import MemoryWeights
 from kb.llm.local.quant_dense import dense_specs
 from kb.llm.local.types import Expert
 

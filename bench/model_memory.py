@@ -1,4 +1,4 @@
-"""All weights in plain memory: for tests, for the bench, and for machines with room to spare."""
+"""All weights in plain memory: for the bench and for tests."""
 
 from __future__ import annotations
 
