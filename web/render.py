@@ -16,6 +16,7 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 from kb.types import Answer, Citation
+from web.upright import upright
 
 TAGS = {
     "p", "br", "strong", "em", "s", "code", "pre", "ul", "ol", "li", "blockquote", "hr",
@@ -51,6 +52,8 @@ def to_html(text: str, citations: Sequence[Citation] = (), *, quoted: bool = Fal
     markdown = _quoted if quoted else _markdown
     known = {citation.n: citation for citation in citations}
     tokens = markdown.parse(text)
+    if quoted:
+        tokens = upright(tokens)
     headings = [token for token in tokens if token.type in ("heading_open", "heading_close")]
     highest = min((int(token.tag[1]) for token in headings), default=1)
     for token in headings:

@@ -80,3 +80,18 @@ def test_a_quoted_table_is_a_table_with_its_mark_below() -> None:
 def test_headings_begin_below_the_questions_whatever_level_the_writer_chose() -> None:
     assert to_html("### One\n\n#### Two\n\n### Three").count("h3>") == 4
     assert "<h3>Top</h3>" in to_html("# Top\n\n## Below") and "<h4>Below</h4>" in to_html("# Top\n\n## Below")
+
+
+def test_a_single_wide_row_stands_upright() -> None:
+    """Eight cells side by side end beyond the edge of a phone, the one that was asked for among them."""
+    heads = ["Name", "Role", "Site", "Extension", "Mail", "Deputy"]
+    row = ["Moira Kelso", "Lead", "", "4520", "m@example.com", "Ada [1] <b>"]
+    table = "\n".join(f"| {' | '.join(cells)} |" for cells in (heads, ["---"] * 6, row))
+    html = to_html(table + "\n\n[1]", [CITED], quoted=True)
+    assert html.count("<tr>") == 5 and "Site" not in html, "one line a cell, none for the empty one"
+    assert re.search(r"<th>Deputy</th>\s*<td>Ada .*&lt;b&gt;</td>", html)
+    narrow = to_html("| a | b |\n| --- | --- |\n| 1 | 2 |", quoted=True)
+    assert narrow.count("<tr>") == 2
+    assert to_html(table + "\n" + table.split("\n")[2], quoted=True).count("<tr>") == 3, (
+        "two rows are compared"
+    )
