@@ -15,6 +15,8 @@ from charset_normalizer import from_bytes
 from ingest import alphabets
 
 SAMPLE = 64 * 1024
+FEW_WRONG = 8  # right characters for each wrong byte
+WESTERN_BYTES = "kb-western-bytes"  # how Python calls our way with them
 BOMS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
     (codecs.BOM_UTF32_LE, "utf-32"),
@@ -37,9 +39,12 @@ EAST_ASIAN: tuple[tuple[str, range], ...] = (
 
 
 def decode(data: bytes, *, markup: bool = False) -> tuple[str, str]:
-    """The text and the encoding it was read with. Never fails: what cannot be read becomes U+FFFD."""
+    """The text and the encoding it was read with. Never fails: what cannot be read becomes U+FFFD.
+
+    Bytes that are wrong in UTF-8 are read as what they nearly always are, pasted from an old Western file.
+    """
     name = detect(data, markup=markup)
-    text = data.decode(name, errors="replace")
+    text = data.decode(name, errors=WESTERN_BYTES if name == "utf-8" else "replace")
     return text.removeprefix("\ufeff"), name
 
 
@@ -54,10 +59,28 @@ def detect(data: bytes, *, markup: bool = False) -> str:
         return wide
     if _reads(data if len(data) < 4 * 2**20 else sample, "utf-8", cut=len(data) > len(sample)):
         return "iso2022_jp" if b"\x1b$" in sample and _reads(sample, "iso2022_jp", cut=True) else "utf-8"
+    if _mostly_utf8(sample):
+        return "utf-8"
     declared = _declared(sample) if markup else None
     if declared and declared != "utf-8" and _reads(sample, declared, cut=True):
         return declared
     return unmarked_wide(sample) or alphabets.detect(sample) or _east_asian(sample) or _guessed(sample)
+
+
+def _as_western(error: UnicodeError) -> tuple[str, int]:
+    assert isinstance(error, UnicodeDecodeError)
+    return error.object[error.start : error.end].decode("cp1252", errors="replace"), error.end
+
+
+codecs.register_error(WESTERN_BYTES, _as_western)
+
+
+def _mostly_utf8(sample: bytes) -> bool:
+    """Whether some wrong bytes stand among many characters that only UTF-8 writes so: a log, a merged export."""
+    text = sample.decode("utf-8", errors="replace")
+    wrong = text.count("\ufffd")
+    right = len(text) - wrong - sum(map(str.isascii, text))
+    return right >= FEW_WRONG and right >= FEW_WRONG * wrong
 
 
 def is_wide(sample: bytes) -> bool:

@@ -132,10 +132,13 @@ def markdown(text: str, part: str | None = None) -> Iterator[Block]:
 
 
 def plain(text: str, part: str | None = None) -> Iterator[Block]:
-    """Paragraphs of plain text: blank lines part them."""
+    """Paragraphs of plain text: blank lines part them. Lines of as many tabs each are the rows of a table."""
     for piece in re.split(r"\n[ \t\f]*\n", text):
         body = piece.strip("\n\f").rstrip()
-        if body.strip():
+        rows = [line.split("\t") for line in body.split("\n")]
+        if len(rows) > 1 and len(rows[0]) > 1 and len({len(row) for row in rows}) == 1:
+            yield Block(table_text(rows), "table", part=part)
+        elif body.strip():
             yield Block(body, "text", part=part)
 
 

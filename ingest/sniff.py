@@ -9,6 +9,7 @@ from pathlib import Path
 from ingest import charset
 
 SIZE = 8192
+STRAY = 0.01  # of a text's bytes may be zero
 PLAIN = {
     "txt": "txt", "text": "txt", "log": "txt", "rst": "txt", "srt": "txt", "vtt": "txt", "org": "txt", "ini": "txt",
     "cfg": "txt", "conf": "txt", "yaml": "txt", "yml": "txt", "toml": "txt", "adoc": "txt", "tex": "txt", "sql": "txt",
@@ -101,8 +102,14 @@ def is_text(head: bytes) -> bool:
     """Whether bytes look like text of any encoding: hardly any control characters, or UTF-16."""
     if head.startswith((b"\xff\xfe", b"\xfe\xff", b"\xef\xbb\xbf")):
         return True
-    if b"\0" in head:
-        return charset.is_wide(head)
+    zeros = head.count(0)
+    if zeros and charset.is_wide(head):
+        return True
+    if zeros > STRAY * len(head):
+        return False
+    if zeros:  # left by a program that wrote the text
+        head = head.replace(b"\0", b"")
+        return charset.detect(head) == "utf-8" and is_text(head)
     odd_ones = sum(byte < 32 and byte not in (7, 8, 9, 10, 11, 12, 13, 26, 27) for byte in head)
     return odd_ones <= 0.01 * len(head) or charset.unmarked_wide(head) is not None
 

@@ -123,3 +123,10 @@ def test_a_binary_full_of_small_numbers_is_no_utf16(tmp_path: Path) -> None:
     path = tmp_path / "a.bin2"
     path.write_bytes(b"\x78\x9f\x3e\x22" + b"".join(n.to_bytes(2, "little") for n in range(1, 200)) * 9)
     assert sniff.kind_of(path, path.name) == "bin2"
+
+
+def test_one_wrong_line_does_not_change_how_all_the_others_are_read() -> None:
+    data = "Größe der Tür\n".encode() * 50 + "größer\n".encode("latin-1") + "Ende: schön\n".encode()
+    text, name = charset.decode(data)
+    assert name == "utf-8"
+    assert text.count("Größe der Tür") == 50 and "größer" in text and "schön" in text

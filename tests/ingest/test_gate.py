@@ -95,3 +95,11 @@ def test_a_small_file_may_not_unpack_to_hours_of_work() -> None:
 def test_no_text_is_said_as_far_as_we_know(kind: str, said: str) -> None:
     prepared = Prepared(Extract([], kind), Laid("", (), ()), [])
     assert said in finished(prepared, np.zeros((0, 4), np.float32)).warnings[0]
+
+
+def test_a_stray_zero_byte_makes_no_text_a_program(tmp_path: Path) -> None:
+    path = tmp_path / "export.csv"
+    path.write_bytes(b"name,town\n" * 100 + b"Ann\0,Bonn\n")
+    assert sniff.kind_of(path, path.name) == "csv"
+    path.write_bytes(bytes(range(256)) * 8)
+    assert sniff.kind_of(path, path.name) == "bin"

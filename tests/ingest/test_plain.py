@@ -201,3 +201,12 @@ def test_text_that_is_out_of_sight_is_hidden(style: str, tmp_path: Path) -> None
 
 def test_colours_of_a_log_are_no_text(tmp_path: Path) -> None:
     assert read(tmp_path, "a.txt", "\x1b[1;31mERROR\x1b[0m disk full").blocks[0].text == "ERROR disk full"
+
+
+def test_lines_parted_by_tabs_are_a_table(tmp_path: Path) -> None:
+    source = (
+        "Faults\n\nCode\tMeaning\nE04\tno water\nE07\tpump blocked\n\nA line\twith one tab\nand one without"
+    )
+    found = read(tmp_path, "a.txt", source).blocks
+    assert [block.kind for block in found] == ["text", "table", "text"]
+    assert found[1].text.split("\n")[1] == "E04\tno water"
