@@ -34,7 +34,7 @@ export function laid(runs) {
   const nodes = [];
   let rows = [];
   const flush = () => {
-    if (rows.length > 1) nodes.push(el("table", {}, el("tbody", {}, rows.map(rowOf))));
+    if (rows.length > 1) nodes.push(el("table", { tabIndex: 0 }, el("tbody", {}, rows.map(rowOf))));
     else nodes.push(...rows.flat().map(([text, make]) => make(text)));
     rows = [];
   };
