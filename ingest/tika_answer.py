@@ -223,7 +223,7 @@ def _title(top: Item, kind: str) -> str | None:
     """The document's own title, unless it is what programs put there by themselves."""
     title = text_of(top, "dc:subject", "dc:title") if is_mail(top) else text_of(top, "dc:title")
     dull = re.match(
-        r"(?i)(untitled|microsoft |powerpoint |slide ?\d|document\d*$|.*\.(docx?|pdf|pptx?|xlsx?|indd|tex|dvi)$)",
+        r"(?i)(untitled|\(?(?:anonymous|unspecified|no title|title)\)?$|microsoft |powerpoint |slide ?\d|document\d*$|.*\.(docx?|pdf|pptx?|xlsx?|indd|tex|dvi)$)",
         title,
     )
     return title[:300] if title and not dull and kind not in SHEETS else None

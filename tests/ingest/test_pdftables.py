@@ -134,6 +134,16 @@ def test_a_process_that_hangs_or_dies_costs_its_own_file_only(
     assert reader.read(good)
 
 
+def test_the_process_ends_with_whoever_started_it(tmp_path: Path, reader: pdftables.Reader) -> None:
+    path = tmp_path / "a.pdf"
+    path.write_bytes(pdfs.flowing(pdfs.table(pdfs.FAULTS)))
+    assert reader.read(path)
+    process = reader._process
+    assert process is not None and process.stdin is not None
+    process.stdin.close()  # as the system does, also after kill -9
+    assert process.wait(10) == 0
+
+
 @pytest.fixture
 def reader() -> Iterator[pdftables.Reader]:
     one = pdftables.Reader()

@@ -201,3 +201,10 @@ def test_files_inside_that_are_locked_or_empty_say_so() -> None:
     (warning,) = found.warnings
     assert "password" in warning and "secret.zip, offer.docx" in warning
     assert [child["note"] for child in found.children] == ["protected by a password"] * 2 + ["empty"]
+
+
+@pytest.mark.parametrize(
+    "title", ["(anonymous)", "untitled", "Unspecified", "Title", "Microsoft Word - a.doc"]
+)
+def test_a_title_that_a_program_put_there_is_none(title: str) -> None:
+    assert extract([item("<div class='page'><p>text</p></div>", dc__title=title)], "pdf", 1000).title is None
