@@ -81,16 +81,26 @@ class Worker(ThreadWorker):  # type: ignore[misc]
 
     # in the event loop
 
-    def accept(self, listener: socket.socket) -> None:
-        """A new connection: it is listened to until its first request is whole."""
+    def set_accept_enabled(self, enabled: bool) -> None:
+        """As gunicorn's. A server that ends serves those who are connected already, and lets nobody else begin to wait."""
+        super().set_accept_enabled(enabled)
+        if not self.alive:
+            for listener in self.sockets:
+                while self.accept(listener):
+                    pass
+                listener.close()
+
+    def accept(self, listener: socket.socket) -> bool:
+        """A new connection, if there is one: it is listened to until its first request is whole."""
         try:
             client, address = listener.accept()
         except OSError as error:
             if error.errno in (errno.EMFILE, errno.ENFILE):
                 time.sleep(0.1)  # those there are will end; ending the server would end them all
-            return
+            return False
         self.nr_conns += 1
         self._gather(Connection(self.cfg, client, address, listener.getsockname()))
+        return True
 
     def on_client_socket_readable(self, conn: Connection, client: socket.socket) -> None:
         """A kept connection begins its next request."""

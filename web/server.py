@@ -76,7 +76,9 @@ class Server(BaseApplication):  # type: ignore[misc]
         try:
             super().run()
         except SystemExit as end:  # also passed by each worker, on its way out of the fork
-            if end.code == Arbiter.WORKER_BOOT_ERROR and os.getpid() == me:
+            if os.getpid() != me:
+                _leave(end.code)
+            if end.code == Arbiter.WORKER_BOOT_ERROR:
                 raise SystemExit(1) from None
             raise
 
@@ -96,6 +98,17 @@ class Server(BaseApplication):  # type: ignore[misc]
             raise SystemExit(Arbiter.WORKER_BOOT_ERROR) from None
         print(f"kb is at {address(self.settings)}", flush=True)
         return app
+
+
+def _leave(code: object) -> None:
+    """End a worker that has said all it had to say, without taking the interpreter apart under its threads.
+
+    One that still encodes for a reader who left would be unwound in the middle of C++, which aborts the process.
+    """
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code if isinstance(code, int) else 0)
 
 
 def _upkeep(kb: Kb) -> None:

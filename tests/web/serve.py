@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import sys
 import threading
 from collections.abc import Iterator
@@ -35,6 +36,7 @@ class ScratchServer(Server):
                 trace.write_text("closed")
 
         kb.asker.script = slow  # type: ignore[attr-defined]
+        atexit.register((self.settings.data / "taken apart").touch)
         return create_app(kb)
 
 

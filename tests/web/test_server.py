@@ -125,6 +125,12 @@ def test_the_end_is_said_to_streams(server: Running) -> None:
     assert server.process.wait(40) == 0
 
 
+def test_a_worker_ends_without_taking_the_interpreter_apart_under_its_threads(server: Running) -> None:
+    server.process.terminate()
+    assert server.process.wait(40) == 0
+    assert not (server.data / "taken apart").exists()  # a thread in C++ would abort the process
+
+
 def test_too_large_is_said_before_the_body_is_read(server: Running) -> None:
     head = (
         f"POST /api/v1/documents HTTP/1.1\r\nHost: x\r\nAuthorization: {server.headers['Authorization']}\r\n"
