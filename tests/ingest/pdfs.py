@@ -8,7 +8,9 @@ from typing import Any
 
 from reportlab.lib import colors
 from reportlab.lib.pagesizes import A4
-from reportlab.lib.styles import getSampleStyleSheet
+from reportlab.lib.styles import ParagraphStyle, getSampleStyleSheet
+from reportlab.pdfbase import pdfmetrics
+from reportlab.pdfbase.cidfonts import UnicodeCIDFont
 from reportlab.pdfgen.canvas import Canvas
 from reportlab.platypus import BaseDocTemplate, Frame, LongTable, PageTemplate, Paragraph, Spacer, TableStyle
 
@@ -74,3 +76,11 @@ def rotated(rows: Sequence[Sequence[str]]) -> bytes:
             canvas.drawString(60 + 170 * column, -80 - 24 * line, cell)
     canvas.save()
     return buffer.getvalue()
+
+
+def chinese(rows: Sequence[Sequence[str]]) -> bytes:
+    """A ruled table in a font that every reader is expected to have, and no file carries."""
+    pdfmetrics.registerFont(UnicodeCIDFont("STSong-Light"))
+    style = ParagraphStyle("zh", fontName="STSong-Light", fontSize=10, leading=13, wordWrap="CJK")
+    cells = [[Paragraph(cell, style) for cell in row] for row in rows]
+    return flowing(LongTable(cells, style=TableStyle(list(GRID)), colWidths=[50, 110, 130]))

@@ -73,6 +73,12 @@ def test_a_turned_page(tmp_path: Path) -> None:
     assert joined(rows)[1] == "E04\t4\tno water flow through the heater block"
 
 
+def test_chinese_without_its_font(tmp_path: Path) -> None:
+    rows = [("代码", "含义", "处理方法"), ("E04", "加热器没有水流", "加满水箱，然后启动水泵两次，再等待三分钟后重新开机"), ("E07", "水泵堵塞", "冲洗")]  # fmt: skip
+    ((cells, _),) = found(tmp_path, pdfs.chinese(rows))[1]
+    assert [tuple("".join(cell.split()) for cell in row) for row in cells] == rows
+
+
 @pytest.mark.parametrize("columns", [1, 2, 3])
 def test_columns_of_an_article_are_no_table(tmp_path: Path, columns: int) -> None:
     article = [pdfs.paragraph(pdfs.PROSE * 2) for _ in range(24)]
