@@ -12,6 +12,8 @@ from ingest.pdftables.table import Table, below, checked
 
 MOST = 0.6  # of the words in one row: it may hold many rows that are not ruled off from each other
 MANY = 5  # lines in each of three short cells of one row are hardly one row
+NUMBERS = 0.6  # of the lines, or words, hold a digit
+FEW = 4  # ruled lines along the rows: fewer rows are framed than there are
 SHORT_WORDS = 3  # of an entry in a column that has one in every row
 
 
@@ -27,11 +29,37 @@ def framed(grid: Grid, words: Sequence[Box]) -> Table | None:
         here = [cells.get((row, column), []) for column in range(len(grid.xs) - 1)]
         stacks = [lines(cell) for cell in here]
         most = sum(map(len, here)) > MOST * len(words)
-        parted = _parted(stacks) if most or len(_short(stacks, MANY)) > 2 else [_whole(stacks)]
+        parted = _by_number(stacks)
+        if parted is None and any(map(_numbers, stacks)) and len(grid.ys) <= FEW:
+            return None
+        if parted is None:
+            parted = _parted(stacks) if most or len(_short(stacks, MANY)) > 2 else [_whole(stacks)]
         if parted is None:
             return None
         rows.extend(parted)
     return checked(rows, grid.box, grid.xs, ruled=True)
+
+
+def _by_number(stacks: Sequence[Sequence[Line]]) -> list[list[str]] | None:
+    """A group of rows, where every column but the first has a number on each of as many lines."""
+    full = [stack for stack in stacks if stack]
+    if len(full) < 3 or len(full[0]) < 2 or len({len(stack) for stack in full}) > 1:
+        return None
+    numbers = [any(map(str.isdigit, _said(ln))) for stack in full[1:] for ln in stack]
+    if sum(numbers) < NUMBERS * len(numbers):
+        return None
+    near = 0.4 * statistics.median(ln.y1 - ln.y0 for ln in full[0])
+    if any(
+        abs(a.middle - b.middle) > near for stack in full[1:] for a, b in zip(full[0], stack, strict=True)
+    ):
+        return None
+    return [[_said(stack[at]) if stack else "" for stack in stacks] for at in range(len(full[0]))]
+
+
+def _numbers(stack: Sequence[Line]) -> bool:
+    """Whether a cell holds the numbers of several rows."""
+    words = [word for ln in stack for word in _said(ln).split()]
+    return len(stack) > 2 and sum(any(map(str.isdigit, word)) for word in words) >= NUMBERS * len(words)
 
 
 def _slot(places: Sequence[float], value: float) -> int:

@@ -182,3 +182,24 @@ def test_a_table_over_pages_through_tika(tmp_path: Path) -> None:
     assert prepared.laid.text.count("The warranty covers faults of material") == 2
     assert "Service manual" not in prepared.laid.text
     assert all("Code\tBlinks" in chunk.text for chunk in prepared.chunks if "\tfault number" in chunk.text)
+
+
+def grouped(separator: str, groups: int) -> bytes:
+    """A ruled table as papers have it: lines around groups of rows, the rows within a group not ruled off."""
+    systems = [("System", "Set A", "Set B", "Mean")]
+    for group in range(groups):
+        numbers = [separator.join(f"{group}{line}.{column}" for line in range(3)) for column in range(3)]
+        systems.append((separator.join(f"model {group}{line}" for line in range(3)), *numbers))
+    return pdfs.flowing(pdfs.table(systems, widths=[100, 60, 60, 60]))
+
+
+def test_rows_of_numbers_within_one_frame(tmp_path: Path) -> None:
+    ((rows, _),) = found(tmp_path, grouped("<br/>", 4))[1]
+    assert joined(rows)[1:3] == ["model 00\t00.0\t00.1\t00.2", "model 01\t01.0\t01.1\t01.2"]
+    assert len(rows) == 13
+
+
+def test_numbers_of_several_rows_in_one_cell_are_no_table(tmp_path: Path) -> None:
+    left = "<br/>".join(f"model {n} 0.{n} 0.1 0.2" for n in range(5))
+    rows = [("System and numbers", "Mean"), (left, "0.1<br/>0.2<br/>0.3")]
+    assert found(tmp_path, pdfs.flowing(pdfs.table(rows, widths=[200, 80]))) == {}
