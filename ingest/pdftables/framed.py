@@ -30,11 +30,9 @@ def framed(grid: Grid, words: Sequence[Box]) -> Table | None:
         stacks = [lines(cell) for cell in here]
         most = sum(map(len, here)) > MOST * len(words)
         parted = _by_number(stacks)
-        if parted is None and any(map(_numbers, stacks)) and len(grid.ys) <= FEW:
-            return None
         if parted is None:
             parted = _parted(stacks) if most or len(_short(stacks, MANY)) > 2 else [_whole(stacks)]
-        if parted is None:
+        if parted is None or (len(parted) == 1 and len(grid.ys) <= FEW and any(map(_numbers, stacks))):
             return None
         rows.extend(parted)
     return checked(rows, grid.box, grid.xs, ruled=True)
