@@ -23,6 +23,7 @@ from kb.index.text import STOP_WORDS, terms
 from kb.ports import Encoder
 from kb.store.chunks import Chunks
 from kb.store.db import Database
+from kb.store.failures import disk_full
 from kb.store.logtrim import trim
 from kb.types import Filters
 
@@ -174,17 +175,20 @@ class Index:
         if state is not None and state.seq >= head:
             return state
         with self._lock:
-            state = self._state or self._open()
             try:
+                state = self._state or self._open()
                 changed = False
                 for batch in self._chunks.since(state.seq, self._encoder.name, dim=self._encoder.dim):
                     state.apply(batch)
                     changed = True
                 if changed:
                     state.lexical.commit()
-            except BaseException:
+            except BaseException as error:
                 self._state = None  # half applied: begin again from the snapshot
-                raise
+                if not snapshots.no_space(error, self._home):
+                    raise
+                self._to_memory(error)
+                return self.refresh(head)
             self._state = state
             if state.unsaved >= max(SNAPSHOT_AFTER, state.rows.count // 10):
                 self._save_beside()
@@ -261,7 +265,9 @@ class Index:
         while (found := snapshots.newest(self._home, self._encoder.name, dim)) is not None:
             try:
                 return State.load(found, dim, work)
-            except (OSError, ValueError, KeyError, RuntimeError, KbError):
+            except (OSError, ValueError, KeyError, RuntimeError, KbError) as error:
+                if snapshots.no_space(error, self._home):
+                    raise  # the snapshot is whole
                 snapshots.set_aside(found.directory)
         return State.empty(dim, work)
 
@@ -269,6 +275,19 @@ class Index:
         if self._work is None:
             self._work = snapshots.Workplace(self._home)
         return self._work
+
+    def _to_memory(self, error: BaseException) -> None:
+        """On a full disk asking goes on: the words are kept in memory until the next start. DiskFull: not there either."""
+        full = disk_full(self._home)
+        if self._work is not None:
+            if self._work.in_memory:
+                raise full from error
+            self._work.close()
+            self._work = None
+        try:
+            self._work = snapshots.Workplace(self._home, in_memory=True)
+        except OSError:
+            raise full from error
 
     def _save_beside(self) -> None:
         if self._saving is None or not self._saving.is_alive():
@@ -278,7 +297,7 @@ class Index:
     def _save_quietly(self) -> None:
         try:
             self.snapshot()
-        except (OSError, KbError):
+        except (OSError, ValueError, KbError):
             pass  # a full disk: the log is replayed at the next start instead
 
 

@@ -10,6 +10,7 @@ renamed aside, never deleted, and the index is built again from SQL.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import json
@@ -25,10 +26,13 @@ from pathlib import Path
 from typing import Any
 
 from kb.store.disk import sync
+from kb.store.failures import ENOUGH
 
 FORMAT = 1
 KEEP = 2
 MANIFEST = "manifest.json"
+MEMORY = Path("/dev/shm")
+FULL = (errno.ENOSPC, errno.EDQUOT)
 _NAME = re.compile(r"(\d{1,19})-[0-9a-f]{16}")
 
 
@@ -102,10 +106,14 @@ def turn(home: Path) -> Iterator[bool]:
 
 
 class Workplace:
-    """A directory for this process's own tantivy index; what processes that died left is swept."""
+    """A directory for this process's own tantivy index; what processes that died left is swept.
 
-    def __init__(self, home: Path) -> None:
-        place = home / "work"
+    in_memory: not on the disk, which is full. Raises OSError.
+    """
+
+    def __init__(self, home: Path, *, in_memory: bool = False) -> None:
+        self.in_memory = in_memory
+        place = _in_memory(home) if in_memory else home / "work"
         place.mkdir(parents=True, exist_ok=True)
         for lock in place.glob("*.lock"):
             _sweep_work(lock)
@@ -133,15 +141,35 @@ class Workplace:
         self._lock.close()
 
 
+def no_space(error: BaseException, home: Path) -> bool:
+    """Whether this is a full disk's error; tantivy has many words for what comes of one."""
+    if isinstance(error, OSError):
+        return error.errno in FULL
+    return isinstance(error, ValueError) and shutil.disk_usage(home).free < ENOUGH
+
+
+def _in_memory(home: Path) -> Path:
+    place = MEMORY / f"kb-{os.geteuid()}-{hashlib.sha256(str(home.resolve()).encode()).hexdigest()[:16]}"
+    place.mkdir(mode=0o700, exist_ok=True)
+    if place.stat().st_uid != os.geteuid() or place.is_symlink():
+        raise PermissionError(f"{place} is another user's")
+    return place
+
+
 def link_index(source: Path, target: Path) -> None:
-    """Link segment files; copy the small files that tantivy replaces."""
+    """Link segment files, or copy them to another disk; copy the small files that tantivy replaces."""
     for path in source.iterdir():
         if path.name.endswith(".lock"):
             continue
         if path.suffix == ".json":
             shutil.copy2(path, target / path.name)
         else:
-            os.link(path, target / path.name)
+            try:
+                os.link(path, target / path.name)
+            except OSError as error:
+                if error.errno != errno.EXDEV:
+                    raise
+                shutil.copy2(path, target / path.name)
 
 
 def _checked(directory: Path) -> dict[str, Any]:
