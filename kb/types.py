@@ -78,7 +78,10 @@ class Chunk:
 
 @dataclass(frozen=True)
 class Passage:
-    """Text shown for a question: one chunk, or neighbouring chunks of one document joined."""
+    """Text shown for a question: one chunk, or neighbouring chunks of one document joined.
+
+    page: where it begins. turns: where in the text another page begins, and which.
+    """
 
     n: int
     document_id: str
@@ -91,11 +94,16 @@ class Passage:
     text: str
     url: str
     chunk_ids: tuple[int, ...] = ()
+    turns: tuple[tuple[int, int | None], ...] = ()
     start: int = 0
     end: int = 0
     language: str = ""
     score: float = 0.0
     why: Mapping[str, Any] = field(default_factory=dict)
+
+    def page_at(self, place: int) -> int | None:
+        """The page on which a character of the text stands."""
+        return next((page for start, page in reversed(self.turns) if start <= place), self.page)
 
 
 @dataclass(frozen=True)

@@ -79,27 +79,28 @@ def citations(text: str, shown: Sequence[Passage]) -> tuple[Citation, ...]:
     for claim, numbers in claims(text):
         for n in numbers:
             said.setdefault(n, []).append(claim)
-    return tuple(
-        _citation(by_number[n], supporting(" ".join(said.get(n, [text])), by_number[n]))
-        for n in marked(text)
-        if n in by_number
-    )
+    found = []
+    for n in marked(text):
+        if n in by_number:
+            quote = supporting(" ".join(said.get(n, [text])), by_number[n])
+            found.append(_citation(by_number[n], quote, by_number[n].text.find(quote)))
+    return tuple(found)
 
 
 def quotations(quotes: Sequence[Quote], shown: Sequence[Passage]) -> tuple[Citation, ...]:
     """One citation a quotation, in their order; two of one passage share its number."""
     by_number = {passage.n: passage for passage in shown}
-    return tuple(_citation(by_number[quote.n], quote.text) for quote in quotes)
+    return tuple(_citation(by_number[quote.n], quote.text, quote.start) for quote in quotes)
 
 
-def _citation(passage: Passage, quote: str) -> Citation:
+def _citation(passage: Passage, quote: str, start: int) -> Citation:
     return Citation(
         n=passage.n,
         document_id=passage.document_id,
         external_id=passage.external_id,
         title=passage.title,
         revision=passage.revision,
-        page=passage.page,
+        page=passage.page_at(start),
         heading=passage.heading,
         quote=quote,
         url=passage.url,

@@ -49,9 +49,10 @@ _NAME = re.compile(r"(?<=[a-z,] )[A-Z][\w'’]+(?: (?:[A-Z][\w'’]+|\d{1,4}\b))
 
 
 # a pronoun for a name of the same question: "Who stands in for Moira Kelso when she is away?"
-_OWN = re.compile(
-    r"((?<=[a-z,] )[A-Z][\w'’]+ [A-Z][\w'’]+\b.*?)\b(?:she|he|her|him|his|hers)\b|([A-Za-z][\w-]{2,}.*?)(?:它|他|她)"
-)
+_PERSON = re.compile(r"(?<=[a-z,] )[A-Z][\w'’]+ [A-Z][\w'’]+")
+_OF_A_PERSON = re.compile(r"\b(?:she|he|her|him|his|hers)\b")
+_LATIN = re.compile(r"[A-Za-z][\w-]{2}")
+_OF_A_NAME = re.compile("[它他她]")
 _PRONOUN = re.compile(
     r"\b(?:it|its|they|them|their|theirs|he|she|him|her|his|hers)\b|它们?|他们?|她们?", re.IGNORECASE
 )
@@ -90,9 +91,9 @@ def may_stand(question: str) -> bool:
 
     "Can I mail my machine back after using it?" may; "how much does it cost?" and "and in that case?" may not.
     """
-    for pronoun in _PRONOUN.finditer(question):
-        if len(terms(question[: pronoun.start()])) < ENOUGH - 1:
-            return False
+    first = _PRONOUN.search(question)
+    if first and len(terms(question[: first.start()])) < ENOUGH - 1:
+        return False
     return not _formed(_PRONOUN.sub("", question))
 
 
@@ -109,8 +110,14 @@ def _short(question: str) -> bool:
 
 def _formed(question: str) -> bool:
     """Whether it has the form of a follow-up, not only its length."""
-    folded = fold(_OWN.sub(r"\1\2", question)).strip()
+    folded = fold(_without(_without(question, _PERSON, _OF_A_PERSON), _LATIN, _OF_A_NAME)).strip()
     return bool(_BEGINS.search(folded) or _ENDS.search(folded) or _POINTS.search(folded))
+
+
+def _without(question: str, name: re.Pattern[str], pronouns: re.Pattern[str]) -> str:
+    """The question without the pronouns behind its first name: they stand for it."""
+    named = name.search(question)
+    return question[: named.end()] + pronouns.sub("", question[named.end() :]) if named else question
 
 
 def _complete(question: str) -> bool:

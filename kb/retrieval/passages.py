@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from kb.store.chunks import LoadedChunk
@@ -123,9 +124,20 @@ def _passage(n: int, group: _Group, why: Mapping[int, Mapping[str, Any]]) -> Pas
         text="\n".join(chunk.text for chunk in group.chunks),
         url=f"/documents/{first.document_id}?revision={first.revision}&start={first.start}&end={last.end}#passage",
         chunk_ids=ids,
+        turns=_turns(group.chunks),
         start=first.start,
         end=last.end,
         language=first.language,
         score=group.score,
         why={**best, "joined": reasons} if len(reasons) > 1 else best,
     )
+
+
+def _turns(chunks: Sequence[LoadedChunk]) -> tuple[tuple[int, int | None], ...]:
+    """Where in the joined text a page begins that is not the first chunk's; a chunk lies on one page."""
+    found, at = [], 0
+    for before, chunk in pairwise(chunks):
+        at += len(before.text) + 1
+        if chunk.page != before.page:
+            found.append((at, chunk.page))
+    return tuple(found)

@@ -38,7 +38,9 @@ def as_answer(body: Mapping[str, Any], created_at: datetime) -> Answer:
     values["created_at"] = aware(created_at)
     values["citations"] = tuple(Citation(**_only(Citation, item)) for item in body["citations"])
     values["passages"] = tuple(
-        Passage(**{**_only(Passage, item), "chunk_ids": tuple(item.get("chunk_ids", ()))})
+        Passage(
+            **(_only(Passage, item) | {name: _tuples(item.get(name, [])) for name in ("chunk_ids", "turns")})
+        )
         for item in body["passages"]
     )
     return Answer(**values)
@@ -101,6 +103,11 @@ def _cut(answer: Answer, open_: set[str]) -> Answer:
 def _only(kind: type[Citation] | type[Passage], item: Mapping[str, Any]) -> dict[str, Any]:
     known = {field.name for field in fields(kind)}
     return {name: value for name, value in item.items() if name in known}
+
+
+def _tuples(value: Any) -> Any:
+    """What JSON made a list of."""
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value
 
 
 def _plain(value: Any) -> Any:

@@ -7,6 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from kb.answer import cite
+from kb.answer.extract import Quote
 from tests.fakes_answer import passage
 
 SHOWN = (
@@ -83,3 +84,14 @@ def test_a_mark_after_the_full_stop_belongs_to_the_sentence_before() -> None:
 def test_runs_of_blanks_are_one() -> None:
     """So many that a pattern which tries each of them as a beginning would take half a minute."""
     assert cite.normalise("A" + " " * 60_000 + "B [1].", SHOWN) == "A B [1]."
+
+
+def test_a_citation_names_the_page_of_its_quotation_not_of_the_passage() -> None:
+    text = "E07 means the grinder is stuck.\nE37 means the tray is missing."
+    shown = [passage(1, "Codes", text, turns=((32, 2),))]
+    (generated,) = cite.citations("The tray is missing [1].", shown)
+    assert generated.quote.startswith("E37") and generated.page == 2
+    (first,) = cite.citations("The grinder is stuck [1].", shown)
+    assert first.page == 1
+    quotes = [Quote(1, text[32:], 32, len(text), 1.0), Quote(1, text[:31], 0, 31, 0.5)]
+    assert [found.page for found in cite.quotations(quotes, shown)] == [2, 1]

@@ -158,3 +158,14 @@ def test_these_may_be_meant_by_themselves_after_all(question: str) -> None:
 )
 def test_these_cannot(question: str) -> None:
     assert leans(question) and not may_stand(question)
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize(
+    "piece", ["abc-", "it ", "abc def it ", "Ab Cd ", "what about ", "它abc", "E1", "and "]
+)
+def test_a_long_question_is_understood_as_fast_as_it_is_read(piece: str) -> None:
+    """Each of these took minutes with a pattern that tries all its beginnings and ends."""
+    question = (piece * 8000)[:8000]
+    assert standalone(question, (user(question),)).endswith(question)
+    may_stand(question)

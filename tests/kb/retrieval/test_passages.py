@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from kb.retrieval.passages import arrange
@@ -29,3 +30,13 @@ def test_one_document_does_not_keep_the_others_out() -> None:
     ranked.append(chunk(9, "b", 0, "Elsewhere."))
     found = arrange(ranked, [float(9 - n) for n in range(6)], {}, limit=4)
     assert [passage.document_id for passage in found] == ["a", "a", "a", "b"]
+
+
+def test_a_joined_passage_knows_where_its_pages_turn() -> None:
+    parts = [
+        replace(chunk(n, "a", n, text), page=page)
+        for n, (text, page) in enumerate([("One.", 4), ("Two.", 4), ("Three.", 5)])
+    ]
+    (passage,) = arrange([parts[1], parts[0], parts[2]], [3.0, 2.0, 1.0], {}, limit=5)
+    assert passage.text == "One.\nTwo.\nThree." and passage.page == 4
+    assert [passage.page_at(passage.text.index(word)) for word in ("One", "Two", "Three")] == [4, 4, 5]
