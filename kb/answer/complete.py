@@ -18,6 +18,7 @@ FRAGMENT = (
 )
 UNDER = 240  # characters of a fragment or question with what stands under it
 LIST = 300  # characters of a lead-in with what it introduces
+_STEP = re.compile(r"(?:step |步骤|第)?\s*\d{1,2}\s?步?[.):、]?\t", re.IGNORECASE)
 _CJK_CHARACTER = re.compile(f"[{CJK}]")
 _CLOSING = "\"'”’)）]*_"
 _ENDS = (".", "!", "。", "！", "…", ";", "；")
@@ -31,7 +32,12 @@ def length(text: str) -> int:
 
 
 def through_steps(text: str, start: int, end: int, *, trusting: bool) -> int:
-    """Instructions rarely end with one sentence: on to STEPS characters, or to a planted one, unless trusting."""
+    """Instructions rarely end with one sentence: on to STEPS characters, or to a planted one, unless trusting.
+
+    A table's row says what it says (the next one is another fault's), unless the rows are numbered steps.
+    """
+    if "\t" in text[start:end] and not _STEP.match(text, start):
+        return end
     for first, last in spans(text):
         if first < end:
             continue

@@ -41,3 +41,14 @@ def test_it_ends_before_a_planted_instruction_and_where_it_gets_long() -> None:
     assert complete.to_what_is_said(plant, 0, 6, trusting=True) > 6
     long = "Which rules apply?\n" + "word " * 80
     assert complete.to_what_is_said(long, 0, 18, trusting=False) - 0 <= complete.UNDER
+
+
+def test_a_row_of_a_table_is_quoted_without_the_next_faults_row() -> None:
+    """Instructions go on; what to do about another fault is no part of them. Numbered rows are steps."""
+    faults = "Error\tWhat to do when it shows\nerror E07\tClean the grinder\nerror E08\tCall the service"
+    told = ask("What should I do when error E07 shows?", faults + "\nerror E09\tFill the tank with water")
+    assert "Clean the grinder" in told and "Call the service" not in told
+    steps = (
+        "Step\tHow to descale the machine\n1\tEmpty the tank to descale the machine\n2\tPour in the powder"
+    )
+    assert "Press start" in ask("How do I descale the machine?", steps + "\n3\tPress start")
