@@ -127,8 +127,7 @@ def _guard() -> Response | None:
     if policy.door == "open":
         if request.method not in SAFE:
             _same_site()
-            if not in_hand():  # nobody is known here: no thread waits for the rest of a large body
-                raise TooLarge("A form of this size is not taken here.")
+            _small_form()
         return None
     try:
         g.principal = found = _by_key() if policy.door == "rest" else _by_cookie()
@@ -142,9 +141,17 @@ def _guard() -> Response | None:
     g.entered = time.monotonic()
     if policy.door != "rest" and request.method not in SAFE:
         _same_site()
+        if policy.door == "page":
+            _small_form()
     _count(f"{found.kind}:{found.id}")
     _needs(found, policy)
     return None
+
+
+def _small_form() -> None:
+    """No thread waits for the rest of a large form, of whomever."""
+    if not in_hand():
+        raise TooLarge("A form of this size is not taken here.")
 
 
 def _needs(found: Principal, policy: Policy) -> None:

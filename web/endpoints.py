@@ -21,6 +21,7 @@ from pydantic import BaseModel
 from web import doors, reading
 from web.doors import Policy
 from web.idempotent import Recall, once
+from web.transfers import in_a_place
 
 if TYPE_CHECKING:
     from kb.app import Kb
@@ -99,7 +100,7 @@ def _add(app: Flask, kb: Kb, row: Endpoint, rule: str, policy: Policy, name: str
             inputs["form"], inputs["file"] = reading.upload(row.form, kb.settings)
         principal = doors.standing()
         if row.method != "POST":
-            return row.call(kb, principal, **inputs)
+            return in_a_place(row.call(kb, principal, **inputs))
         return once(kb, principal, inputs, lambda: row.call(kb, principal, **inputs), row.recall)
 
     doors.route(app, rule, policy, view, methods=(row.method,), name=name)

@@ -2,8 +2,9 @@
 
 gunicorn gives each connection a thread as soon as its first byte is there. Fifty that stop in the middle of a
 request's head would then be the end of the server for everybody. Here requests gather in the event loop, head and
-small body, and take a thread when they are whole. What is left to threads, large bodies and answers, is bounded
-by STALL_S without a single byte and by the places of `web/transfers.py`.
+small body, and take a thread when they are whole; answers that their clients do not take at once are sent by the
+loop (`web/sockets.py`). What is left to threads, large bodies and files, is bounded by the places of
+`web/transfers.py`.
 """
 
 from __future__ import annotations
@@ -18,20 +19,25 @@ import time
 from collections import deque
 from contextlib import suppress
 from functools import partial
+from itertools import chain
 from typing import Any
 
+from gunicorn.http.body import LengthReader  # type: ignore[import-untyped]
 from gunicorn.workers.gthread import TConn, ThreadWorker  # type: ignore[import-untyped]
 
 from web import sse
+from web.sockets import Socket
 
 ARRIVE_S = (
     15.0  # for a head and a small body, from the first moment; also how long a silent connection is kept
 )
-STALL_S = 30  # for the next byte of a large body, or for room to send the next of an answer
+STALL_S = 30  # for the next byte of a large body, or for room to send the next of a file
+SEND_S = 150.0  # for an answer, or the end of a file, that its client did not take at once: 8 kB a second
 LINGER_S = 2.0  # for a client to read the last answer before its unread request makes the kernel cut it off
-REST_S = 0.25  # for what an answer has not read of its request, before the connection is given up
 SMALL = 64 * 2**10  # bytes of a body that gathers in the loop: every question, every form
 LONGEST_HEAD = 64 * 2**10
+AT_ONCE = 16 * 2**10  # bytes read of one client before the others have their turn
+HELD = 64 * 2**20  # bytes of requests and answers that are kept for all clients together
 TOO_LONG = b"HTTP/1.1 431 Request Header Fields Too Large\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 
 _LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*(\d{1,18})[ \t]*\r\n", re.IGNORECASE)
@@ -42,12 +48,16 @@ _TIMEVAL = struct.pack("ll", STALL_S, 0)
 class Connection(TConn):  # type: ignore[misc]
     """A connection and what has come of its next request."""
 
-    def __init__(self, *given: Any) -> None:
-        super().__init__(*given)
+    def __init__(self, cfg: Any, accepted: socket.socket, *addresses: Any) -> None:
+        super().__init__(cfg, Socket(accepted), *addresses)
         self.come = bytearray()
         # of the kernel, not of Python: there a timeout of sending is one for all that is sent in a call
         for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
             self.sock.setsockopt(socket.SOL_SOCKET, option, _TIMEVAL)
+
+    def held(self) -> int:
+        """Bytes that are kept for it."""
+        return len(self.come) + len(self.sock.rest)
 
     def whole(self) -> bool:
         """Whether a thread can take it: nothing is missing, or what is missing is a large body's."""
@@ -59,6 +69,11 @@ class Connection(TConn):  # type: ignore[misc]
         if length is None or _IN_PARTS.search(head) or int(length[1]) > SMALL:
             return True
         return len(self.come) >= end + 4 + int(length[1])
+
+    def at_end(self) -> bool:
+        """Whether nothing is missing of the body of the request that was answered, read or not."""
+        reader, here = self.parser.mesg.body.reader, self.parser.unreader.buf.getbuffer().nbytes
+        return bool(reader.length <= here if isinstance(reader, LengthReader) else reader.parser is None)
 
     def hopeless(self) -> bool:
         """Whether it will not become a request: no HTTP at all, perhaps TLS, or a head without an end."""
@@ -72,6 +87,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
 
     def __init__(self, *given: Any, **named: Any) -> None:
         super().__init__(*given, **named)
+        self._sending: deque[Connection] = deque()
         self._leaving: deque[Connection] = deque()
 
     def handle_exit(self, sig: int, frame: Any) -> None:
@@ -111,7 +127,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
     def on_pending_socket_readable(self, conn: Connection, client: socket.socket) -> None:
         """More of a request came."""
         try:
-            data = client.recv(SMALL)
+            data = client.recv(AT_ONCE)
         except BlockingIOError:
             return
         except OSError:
@@ -136,11 +152,31 @@ class Worker(ThreadWorker):  # type: ignore[misc]
             keep = not done.cancelled() and done.result()
         except Exception:
             keep = False
+        if keep:
+            conn.come += conn.parser.unreader.take_buffered()  # of the next request, sent behind the last one
+        if not conn.sock.rest:
+            self._go_on(conn, keep)
+        elif self._watch(conn, selectors.EVENT_WRITE, partial(self._send, conn, keep)):
+            conn.timeout = time.monotonic() + SEND_S
+            self._sending.append(conn)
+
+    def _send(self, conn: Connection, keep: bool, client: Socket) -> None:
+        """The client took some of its answer."""
+        try:
+            if not client.push():
+                return
+        except OSError:
+            self._let_go(conn, self._sending)
+            return
+        self.poller.unregister(client)
+        self._sending.remove(conn)
+        self._go_on(conn, keep)
+
+    def _go_on(self, conn: Connection, keep: bool) -> None:
         if not keep:
             self._leave(conn)
             return
-        conn.come += conn.parser.unreader.take_buffered()
-        if conn.come:  # of the next request, sent behind the last one
+        if conn.come:
             self._gather(conn)
             return
         conn.sock.setblocking(False)
@@ -152,11 +188,19 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         self.poller.register(conn.sock, selectors.EVENT_READ, readable)
 
     def murder_pending(self) -> None:
-        """Let go of requests that do not become whole, and of connections that were read to the end."""
+        """Let go of requests that do not become whole, of answers that nobody takes, and of what was read to the end."""
         super().murder_pending()
         now = time.monotonic()
-        while self._leaving and self._leaving[0].timeout <= now:
-            self._left(self._leaving[0])
+        for waiting in (self._sending, self._leaving):
+            while waiting and waiting[0].timeout <= now:
+                self._let_go(waiting[0], waiting)
+        over = sum(conn.held() for conn in chain(self.pending_conns, self._sending)) - HELD
+        if over > 0:
+            for conn in sorted(chain(self.pending_conns, self._sending), key=Connection.held, reverse=True):
+                over -= conn.held()
+                self._let_go(conn, self._sending if conn.sock.rest else self.pending_conns)
+                if over <= 0:
+                    break
 
     def _gather(self, conn: Connection) -> None:
         if conn.come and conn.whole():
@@ -180,15 +224,22 @@ class Worker(ThreadWorker):  # type: ignore[misc]
 
         Closed with a part of the request unread, the kernel would take back what is on its way to the client.
         """
+        conn.come.clear()
+        with suppress(OSError):
+            conn.sock.shutdown(socket.SHUT_WR)
+        if self._watch(conn, selectors.EVENT_READ, partial(self._drain, conn)):
+            conn.timeout = time.monotonic() + LINGER_S
+            self._leaving.append(conn)
+
+    def _watch(self, conn: Connection, event: int, call: Any) -> bool:
+        """Call it when the connection is ready. False: it was closed already, and is dropped."""
         try:
             conn.sock.setblocking(False)
-            conn.sock.shutdown(socket.SHUT_WR)
-            self.poller.register(conn.sock, selectors.EVENT_READ, partial(self._drain, conn))
+            self.poller.register(conn.sock, event, call)
         except (OSError, ValueError):
             self._drop(conn)
-            return
-        conn.timeout = time.monotonic() + LINGER_S
-        self._leaving.append(conn)
+            return False
+        return True
 
     def _drain(self, conn: Connection, client: socket.socket) -> None:
         try:
@@ -198,11 +249,11 @@ class Worker(ThreadWorker):  # type: ignore[misc]
             return
         except OSError:
             pass
-        self._left(conn)
+        self._let_go(conn, self._leaving)
 
-    def _left(self, conn: Connection) -> None:
+    def _let_go(self, conn: Connection, waiting: deque[Connection]) -> None:
         self.poller.unregister(conn.sock)
-        self._leaving.remove(conn)
+        waiting.remove(conn)
         self._drop(conn)
 
     def _drop(self, conn: Connection) -> None:
@@ -212,15 +263,16 @@ class Worker(ThreadWorker):  # type: ignore[misc]
     # in a thread
 
     def handle_request(self, req: Any, conn: Connection) -> bool:
-        """As gunicorn's. A client that takes nothing for STALL_S has left."""
+        """As gunicorn's. A client that takes nothing of a file for STALL_S has left."""
         try:
             return bool(super().handle_request(req, conn))
         except BlockingIOError as error:
+            conn.sock.rest.clear()
             raise ConnectionResetError(errno.ECONNRESET, "the client reads nothing") from error
 
     def _keepalive_after(self, conn: Connection, keepalive: bool) -> bool:
-        """Whether the connection can take another request: not when most of the last one's body is still to come."""
-        return bool(keepalive and conn.parser.finish_body(deadline=time.monotonic() + REST_S))
+        """Whether the connection can take another request. gunicorn's would wait for what is missing of the last one."""
+        return bool(keepalive and conn.at_end() and conn.parser.finish_body())
 
 
 def most_connections(wanted: int) -> int:

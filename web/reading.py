@@ -137,7 +137,7 @@ def _arriving(limit: int, margin: int = 0, slug: str = "too-large") -> Iterator[
     if request.content_length is not None and request.content_length > limit + margin:
         raise _too_large(limit, slug)
     try:
-        with nullcontext() if in_hand() else place(request.content_length or limit):
+        with nullcontext() if in_hand() else place():
             yield
     except RequestEntityTooLarge:
         raise _too_large(limit, slug) from None

@@ -41,6 +41,6 @@ class ScratchServer(Server):
 
 
 if __name__ == "__main__":
-    patience.ARRIVE_S = transfers.PATIENCE_S = float(sys.argv[3])
+    patience.ARRIVE_S = transfers.LOOK_S = float(sys.argv[3])
     transfers.SLOWEST = 2**20
     ScratchServer(Settings(data=Path(sys.argv[1]), port=int(sys.argv[2]), max_file_mb=1)).run()

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import os
+import selectors
 import socket
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from threading import Event, Thread
 
 import httpx
 import pytest
-from flask import Flask, Response
+from flask import Flask, Response, g
+from gunicorn.config import Config  # type: ignore[import-untyped]
 
 from kb.errors import Busy
 from kb.settings import Settings
+from kb.types import Principal
 from tests.web.conftest import Template
 from tests.web.test_server import Running, running
-from web import transfers
+from web import patience, transfers
+from web.patience import Connection, Worker
+from web.sockets import Socket
 
 MANY = 150  # more than the server has threads
 HANG_S = 10.0  # far more than any answer takes: without the mending none comes at all
@@ -59,6 +66,77 @@ def test_clients_that_stop_half_way_keep_nobody_waiting(alive: Running, what: st
             connect(stack, alive, HALVES[what])
         for _ in range(3):
             assert httpx.get(f"{alive.url}/livez", timeout=HANG_S).status_code == 200
+
+
+@pytest.mark.parametrize("what", ["a large sign-in", "a sign-in in parts", "a refused upload"])
+def test_clients_that_trickle_what_nobody_reads_keep_nobody_waiting(alive: Running, what: str) -> None:
+    with ExitStack() as stack:
+        clients = [connect(stack, alive, HALVES[what]) for _ in range(MANY)]
+
+        def trickle() -> None:
+            for client in clients:
+                with suppress(OSError):
+                    client.send(b"x")
+
+        with now_and_then(trickle, 0.1):
+            for _ in range(3):
+                assert httpx.get(f"{alive.url}/livez", timeout=HANG_S).status_code == 200
+
+
+def test_clients_that_read_a_few_bytes_now_and_then_keep_nobody_waiting(alive: Running) -> None:
+    path = "/api/v1/openapi.json"
+    with ExitStack() as stack:
+        clients = [reading_little(stack, alive, path) for _ in range(MANY)]
+
+        def trickle() -> None:
+            for client in clients:
+                with suppress(BlockingIOError):
+                    client.recv(64, socket.MSG_DONTWAIT)
+
+        with now_and_then(trickle, 1.0):
+            for _ in range(3):
+                assert httpx.get(f"{alive.url}/livez", timeout=HANG_S).status_code == 200
+
+
+def test_what_is_read_slowly_arrives_whole_and_the_connection_goes_on(alive: Running) -> None:
+    path = "/api/v1/openapi.json"
+    whole = httpx.get(alive.url + path).content
+    with ExitStack() as stack:
+        client = reading_little(stack, alive, path, "/livez")
+        assert httpx.get(f"{alive.url}/livez", timeout=HANG_S).status_code == 200
+        read = b""
+        while whole not in read or b"HTTP/1.1 200" not in read.split(whole)[1]:
+            more = client.recv(4096)
+            assert more, len(read)
+            read += more
+
+
+def reading_little(stack: ExitStack, server: Running, *paths: str) -> socket.socket:
+    """A client with hardly any room for answers, which the kernel then holds little of as well."""
+    sock = stack.enter_context(socket.socket())
+    sock.settimeout(HANG_S)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, 88)
+    sock.connect(("127.0.0.1", server.port))
+    sock.sendall(b"".join(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode() for path in paths))
+    return sock
+
+
+@contextmanager
+def now_and_then(what: Callable[[], None], every_s: float) -> Iterator[None]:
+    over = Event()
+
+    def work() -> None:
+        while not over.wait(every_s):
+            what()
+
+    thread = Thread(target=work)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
 
 
 def test_uploads_that_trickle_leave_threads_to_the_others(alive: Running) -> None:
@@ -131,12 +209,64 @@ def test_what_takes_for_ever_is_let_go(settings: Settings, template: Template) -
                     time.sleep(0.1)
 
 
-def test_files_on_their_way_hold_places_until_they_are_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def places(monkeypatch: pytest.MonkeyPatch) -> Flask:
+    """An application with one place, in which every answer is large."""
     monkeypatch.setattr(transfers, "PLACES", 1)
     monkeypatch.setattr(transfers, "WAIT_S", 0.01)
     monkeypatch.setattr(transfers, "LARGE", 1)
     app = Flask("places")
     app.extensions["kb.places"] = transfers.Places()
+    return app
+
+
+def test_one_client_leaves_places_to_the_others(places: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transfers, "PLACES", 3)
+    monkeypatch.setattr(transfers, "SHARE", 2)
+    with places.test_request_context("/"):
+
+        def one(who: str) -> Response:
+            g.principal = Principal("key", who, who)
+            return transfers.in_a_place(Response("a file"))
+
+        kept = [one("a"), one("a")]
+        with pytest.raises(Busy, match="2 of them yours"):
+            one("a")
+        kept.append(one("b"))
+        with pytest.raises(Busy):
+            one("c")
+        kept.pop(0).close()
+        one("c")
+
+
+@pytest.mark.parametrize("trickles", [True, False])
+def test_a_transfer_that_is_too_slow_is_cut_on_its_way(
+    places: Flask, monkeypatch: pytest.MonkeyPatch, trickles: bool
+) -> None:
+    monkeypatch.setattr(transfers, "LOOK_S", 0.1)
+    monkeypatch.setattr(transfers, "SLOWEST", 1000)
+    ours, theirs = socket.socketpair()
+    with Socket(ours) as sock, theirs:
+        sent = 0
+        with (
+            places.test_request_context("/", environ_base={"gunicorn.socket": sock}),
+            transfers.in_a_place(Response("a file")),
+        ):
+            try:
+                while sent < 500:  # a whole look, or several
+                    theirs.sendall(b"x" if trickles else b"x" * 1000)
+                    sock.recv(1000)
+                    sent += 1
+                    time.sleep(0.002)
+            except OSError:
+                assert trickles
+            else:
+                assert not trickles
+            assert (sent < 500) == trickles
+
+
+def test_files_on_their_way_hold_places_until_they_are_sent(places: Flask) -> None:
+    app = places
     with app.test_request_context("/"):
         first = transfers.in_a_place(Response("a file"))
         with pytest.raises(Busy):
@@ -146,3 +276,22 @@ def test_files_on_their_way_hold_places_until_they_are_sent(monkeypatch: pytest.
     with app.test_request_context("/", method="HEAD"):
         for _ in range(2):
             transfers.in_a_place(Response("no more than its head"))
+
+
+def test_what_is_kept_for_all_clients_together_has_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(patience, "HELD", 1000)
+    worker = Worker(0, os.getppid(), [], None, 30, Config(), None)
+    with selectors.DefaultSelector() as worker.poller, ExitStack() as stack:
+        stack.callback(worker.tmp.close)
+        clients = []
+        for size in (300, 500, 400):
+            ours, theirs = socket.socketpair()
+            clients.append(stack.enter_context(theirs))
+            conn = Connection(worker.cfg, ours, None, None)
+            stack.callback(conn.close)
+            conn.come += b"x" * size
+            worker.nr_conns += 1
+            worker._gather(conn)
+        worker.murder_pending()
+        assert clients[1].recv(1) == b""  # the one for whom the most was kept
+        assert [conn.held() for conn in worker.pending_conns] == [300, 400] and worker.nr_conns == 2

@@ -12,7 +12,6 @@ from kb.errors import FieldError, Invalid
 from web.endpoints import Reply, endpoint, page, reply
 from web.schemas import DocumentIn, DocumentsQuery, RevisionQuery, metadata_of
 from web.shapes import DocumentList, DocumentOut
-from web.transfers import in_a_place
 
 if TYPE_CHECKING:
     from kb.app import Kb
@@ -141,7 +140,7 @@ def get_content(kb: Kb, principal: Principal, *, id: str, query: RevisionQuery) 
     except RequestedRangeNotSatisfiable:
         response.close()
         raise
-    return in_a_place(response)
+    return response
 
 
 @endpoint(
@@ -158,7 +157,7 @@ def get_text(kb: Kb, principal: Principal, *, id: str, query: RevisionQuery) -> 
     response = Response(found.text, mimetype="text/plain")
     response.headers["Content-Security-Policy"] = SANDBOX
     response.headers["Kb-Revision"] = str(found.revision)
-    return in_a_place(response)
+    return response
 
 
 def _plain(filename: str) -> str:
