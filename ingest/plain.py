@@ -120,7 +120,7 @@ def _json(data: bytes) -> tuple[Iterator[Block], str | None]:
     text = _decoded(data)
     try:
         return iter(list(_value(json.loads(text), "", 0))), None
-    except ValueError:
+    except (ValueError, RecursionError):
         pass
     good, bad = _json_lines(text)
     if len(good) < 2 or len(bad) > DAMAGED_SHARE * len(good):
@@ -135,7 +135,7 @@ def _json_lines(text: str) -> tuple[list[Any], list[str]]:
     for line in filter(str.strip, text.split("\n")):
         try:
             good.append(json.loads(line))
-        except ValueError:
+        except (ValueError, RecursionError):
             bad.append(line)
     return good, bad
 

@@ -214,10 +214,12 @@ class _Walker:
         """The cell that ends here, in the row that is open."""
         row, text = self.rows[-1], "".join(self.buffer)
         rows = _number(element.get("rowspan"))
-        if rows > 1 and len(text) <= LABEL:
-            self.over[len(row)] = (len(self.rows) + rows - 1, text)
         # A cell that spans columns keeps the ones after it under their own header.
-        row.extend([text, *[""] * (min(_number(element.get("colspan")), 50) - 1)])
+        spans = ["" for _ in range(min(_number(element.get("colspan")), 50) - 1)]
+        if rows > 1:  # a long text is said once; its place is kept, for the cells after it
+            for at, said in enumerate([text if len(text) <= LABEL else "", *spans], len(row)):
+                self.over[at] = (len(self.rows) + rows - 1, said)
+        row.extend([text, *spans])
         self.carry()
 
     def carry(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
+import statistics
 from collections.abc import Iterator, Sequence
 
 from ingest.pdftables.lines import Line, joined
@@ -13,6 +14,7 @@ LEAST_PAIRS = 4  # lines of a table with two columns
 APART = 2.2  # of a line's height between the middles of two lines: farther ones belong to different tables
 GUTTER = 0.5  # of a line's height, at least, between columns
 ROW_BY_ROW = 0.8  # of its rows are drawn one after the other; of an article, the columns are
+WHOLE = 0.95  # of the cells filled: lines of such a table are rows, whatever they begin with
 PROSE_WORDS, PROSE_SHARE = 4, 0.7
 MARK = re.compile(r"[•▪◦●■□–—*·o\-]|[\[(]?(?:\d{1,3}|[a-z]|[ivx]{1,4})[\]).:]?", re.IGNORECASE)
 
@@ -94,7 +96,10 @@ def aligned(block: Sequence[Line], level: Sequence[float]) -> Table | None:
         rows = iter(grid)
         told = [_together([next(rows) for _ in band]) for band in centred]
     else:
-        told = _rows(grid, block, level)
+        read = _rows(grid, block, level)
+        if read is None:
+            return None
+        told = read
     return checked(told, box, [*starts, columns[-1][1]], ruled=False)
 
 
@@ -115,25 +120,55 @@ def _without_shifted(columns: list[tuple[float, float]], block: Sequence[Line]) 
     return out
 
 
-def _rows(grid: list[list[str]], block: Sequence[Line], level: Sequence[float]) -> list[list[str]]:
-    """Lines to rows: between ruled lines, else a line without a first cell goes on with the row above."""
+def _rows(grid: list[list[str]], block: Sequence[Line], level: Sequence[float]) -> list[list[str]] | None:
+    """Lines to rows: between ruled lines, else a line without a first cell goes on with the row above.
+
+    None where a line may as well belong to the row below, or be a heading of its own.
+    """
     top, foot = block[0].middle, block[-1].middle
     inner = [y for y in level if top < y < foot]
     ruled = len(inner) >= max(2, 0.3 * (len(block) - 1))
-    rows: list[list[str]] = []
-    for at, row in enumerate(grid):
-        if not rows:
-            new = True
-        elif ruled:
-            new = any(block[at - 1].middle < y <= block[at].middle for y in inner)
+    steps = [0.0, *(after.middle - ln.middle for ln, after in itertools.pairwise(block))]
+    begins = [True]
+    for at in range(1, len(grid)):
+        if ruled:
+            begins.append(any(block[at - 1].middle < y <= block[at].middle for y in inner))
         else:
-            filled = sum(map(bool, row))
-            new = (bool(row[0]) and (filled > 1 or len(block[at].cells) > 1)) or filled > 0.6 * len(row)
+            filled = sum(map(bool, grid[at]))
+            begins.append(
+                (bool(grid[at][0]) and (filled > 1 or len(block[at].cells) > 1))
+                or filled > 0.6 * len(grid[at])
+            )
+    if not ruled and _unclear(grid, begins, steps):
+        return None
+    rows: list[list[str]] = []
+    for row, new in zip(grid, begins, strict=True):
         if new:
             rows.append(list(row))
         else:
             rows[-1] = [below(old, more) for old, more in zip(rows[-1], row, strict=True)]
     return rows
+
+
+def _unclear(grid: list[list[str]], begins: Sequence[bool], steps: Sequence[float]) -> bool:
+    """Whether the distances between lines, or what they begin with, speak against the rows."""
+    row_step = statistics.median([step for step, new in zip(steps, begins, strict=True) if new][1:] or [0.0])
+    for at, new in enumerate(begins):
+        if new:
+            continue
+        if grid[at][0] and steps[at] > 0.9 * row_step:
+            return True  # the end of a first cell, or a heading between the rows
+        if at + 1 < len(begins) and begins[at + 1] and steps[at] > 1.15 * steps[at + 1]:
+            return True  # nearer to the row below
+    filled = sum(bool(cell) for row in grid for cell in row)
+    ragged = filled < WHOLE * len(grid) * len(grid[0])
+    middle = sum(all(_goes_on(cell) for cell in row if cell) for row in grid[1:] if row[0])
+    return ragged and middle > 0.1 * len(grid)  # first cells of several lines, which look like rows
+
+
+def _goes_on(cell: str) -> bool:
+    """Whether it begins as the middle of a text does."""
+    return cell[0].islower() and not any(map(str.isdigit, cell))
 
 
 def _centred(block: Sequence[Line], grid: list[list[str]]) -> list[list[Line]]:

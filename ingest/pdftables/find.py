@@ -6,11 +6,13 @@ What is uncertain is no table: its text stays as it was read.
 from __future__ import annotations
 
 from ingest.pdftables.aligned import aligned, blocks
-from ingest.pdftables.framed import framed
+from ingest.pdftables.framed import Unclear, framed
 from ingest.pdftables.lines import lines
 from ingest.pdftables.page import Box, Page
 from ingest.pdftables.ruled import grids
 from ingest.pdftables.table import Table
+
+FRAME = 3  # ruled lines along the rows, at most, of a frame around rows without such lines
 
 
 def tables(page: Page) -> list[Table]:
@@ -19,17 +21,26 @@ def tables(page: Page) -> list[Table]:
     words = page.words
     for grid in sorted(grids(page.rules), key=lambda grid: -_area(grid.box)):
         inside = [word for word in words if _within(word, grid.box)]
-        table = framed(grid, inside) if inside else None
+        try:
+            table = framed(grid, inside) if inside else None
+        except Unclear:
+            if len(grid.ys) > FRAME:
+                words = _without(words, inside)
+            continue
         if table:
             found.append(table)
-            taken = set(inside)
-            words = [word for word in words if word not in taken]
+            words = _without(words, inside)
     level = sorted((r.y0 + r.y1) / 2 for r in page.rules if r.x1 - r.x0 > 20 and r.y1 - r.y0 < 3)
     for block in blocks(lines(words)):
         table = aligned(block, level)
         if table:
             found.append(table)
     return sorted(found, key=lambda table: table.box.y0)
+
+
+def _without(words: list[Box], taken: list[Box]) -> list[Box]:
+    gone = set(taken)
+    return [word for word in words if word not in gone]
 
 
 def _area(box: Box) -> float:

@@ -1,29 +1,26 @@
 """Tables in the place of the lines that Tika made of them.
 
-A table is put in only where Tika's text of the page has a stretch of lines that says the same, letter for letter but
-for their order: so nothing is lost, nothing comes twice, and text beside the table stays where it was.
+A table is put in only where Tika's text of the page has a stretch of lines, one below the other, with exactly its
+letters: so nothing is lost, nothing comes twice, and text beside the table stays where it was.
 """
 
 from __future__ import annotations
 
+import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ingest.blocks import Block, table_text
 from ingest.clean import joined
+from ingest.pdftables.goes_on import Foot, Table, header_above
 
-ALIKE = 0.9  # of the letters, both ways
-SAME_WORDS = 0.8  # of a line's letters lie in words of the table
-EDGE = 3  # lines above or below a table that goes on over a page's end: running headers and footers
-SAME_PLACE = 6.0  # points between the columns of a table and those of its part on the next page
-
-Table = tuple[Sequence[Sequence[str]], Sequence[float]]
+__all__ = ["merged"]
 
 
 @dataclass
 class _Line:
-    """A line of a block. inside: of the table that is being looked for."""
+    """A line of a block. table: which one it was a part of."""
 
     block: int
     text: str
@@ -33,7 +30,7 @@ class _Line:
 def merged(blocks: Sequence[Block], found: Mapping[int, Sequence[Table]]) -> list[Block]:
     """The blocks, with what `found` holds by page in the place of its lines."""
     out: list[Block] = []
-    before: tuple[int, Table, str] | None = None
+    before: Foot | None = None
     at = 0
     while at < len(blocks):
         page, last = blocks[at].page, at
@@ -49,9 +46,9 @@ def merged(blocks: Sequence[Block], found: Mapping[int, Sequence[Table]]) -> lis
 
 
 def _page(
-    page: int, blocks: Sequence[Block], tables: Sequence[Table], before: tuple[int, Table, str] | None
-) -> tuple[list[Block], tuple[int, Table, str] | None]:
-    """The page's blocks; and the table that ends it with its header row, which the next page may go on with."""
+    page: int, blocks: Sequence[Block], tables: Sequence[Table], before: Foot | None
+) -> tuple[list[Block], Foot | None]:
+    """The page's blocks; and the table that ends it, which the next page may go on with."""
     lines = [
         _Line(number, line)
         for number, block in enumerate(blocks)
@@ -59,21 +56,29 @@ def _page(
         for line in block.text.split("\n")
     ]
     texts: dict[int, str] = {}
+    places: dict[int, tuple[int, list[list[str]], Sequence[float]]] = {}
     for number, (rows, edges) in enumerate(tables):
         cells = [["".join(_unbroken(cell)) for cell in row] for row in rows]
-        first = _claim(lines, number, cells)
-        if first is None:
+        claimed = _claim(lines, cells)
+        if claimed is None:
             continue
-        text = table_text(cells)
-        header = next((line for line in text.split("\n")[:3] if "\t" in line), "")
-        if before and first <= EDGE and before[0] == page - 1 and _same(before[1][1], edges):
-            header, said = before[2], header
-            text = text if said == header or not header else f"{header}\n{text}"
-        before = (page, (rows, edges), header)
-        texts[number] = text
-    if texts and sum(1 for _ in _after(lines)) > EDGE:
-        before = None
-    return list(_parted(blocks, lines, texts)), before if texts else None
+        for at in claimed:
+            lines[at].table = number
+        texts[number] = table_text(cells)
+        places[number] = claimed.start, cells, edges
+    if not texts:
+        return list(blocks), None
+    said = [line.text for line in lines if line.table is None and line.text.strip()]
+    ordered = sorted(places, key=lambda number: places[number][0])
+    start, cells, edges = places[ordered[0]]
+    above = [line.text for line in lines[:start] if line.text.strip()]
+    header = header_above(before, page, cells, edges, above, said)
+    if header:
+        texts[ordered[0]] = f"{table_text([header])}\n{texts[ordered[0]]}"
+    _, cells, edges = places[ordered[-1]]
+    own = header if header and len(ordered) == 1 else cells[0]
+    foot = Foot(page, own, cells if own is header else cells[1:], edges, list(_after(lines)), said)
+    return list(_parted(blocks, lines, texts)), foot
 
 
 def _unbroken(cell: str) -> str:
@@ -83,64 +88,81 @@ def _unbroken(cell: str) -> str:
     return out
 
 
-def _same(edges: Sequence[float], others: Sequence[float]) -> bool:
-    return len(edges) == len(others) and all(
-        abs(a - b) <= SAME_PLACE for a, b in zip(edges, others, strict=True)
-    )
+def _claim(lines: Sequence[_Line], cells: Sequence[Sequence[str]]) -> range | None:
+    """The one stretch of lines with exactly the letters of the cells; None where there is none, or which is unclear."""
+    wanted = _letters("".join(cell for row in cells for cell in row))
+    count, size = Counter(wanted), len(wanted)
+    letters = [_letters(line.text) for line in lines]
+    found: list[range] = []
+    start = end = held = 0
+    said: Counter[str] = Counter()
+    while end < len(lines):
+        if lines[end].table is not None:
+            start, held, said = end + 1, 0, Counter()
+        else:
+            said.update(letters[end])
+            held += len(letters[end])
+        end += 1
+        while held > size:
+            said.subtract(letters[start])
+            held -= len(letters[start])
+            start += 1
+        if held == size and letters[end - 1] and size:
+            first = next(at for at in range(start, end) if letters[at])
+            if +said == count:
+                found.append(range(first, end))
+    found = _likely(found, letters, cells) if len(found) > 1 else found
+    return _with_signs(found[0], lines, letters, cells) if found else None
 
 
-def _claim(lines: list[_Line], number: int, cells: Sequence[Sequence[str]]) -> int | None:
-    """Mark the lines that the table was made of; the first one's place, None where they are not to be found."""
-    words = {word for row in cells for cell in row for word in cell.split()}
-    by_row = "".join(_letters(cell) for row in cells for cell in row)
-    by_column = "".join(_letters(cell) for column in zip(*cells, strict=True) for cell in column)
-    wanted = Counter(by_row)
-    for least in (1.0, SAME_WORDS):  # prose around a table often speaks in its words
-        inside = [
-            line.table is None and _share(line.text, words, by_row, by_column) >= least for line in lines
-        ]
-        claimed = [at for at in _stretch(lines, inside) if inside[at]]
-        said = Counter("".join(_letters(lines[at].text) for at in claimed))
-        if claimed and (said & wanted).total() >= ALIKE * max(said.total(), wanted.total()):
-            for at in claimed:
-                lines[at].table = number
-            return claimed[0]
-    return None
+def _likely(found: list[range], letters: Sequence[str], cells: Sequence[Sequence[str]]) -> list[range]:
+    """Of several stretches the first that begins with the first row and ends with the last, if all that do are alike:
+    above the table its last line may have stood as a caption."""
+    head, foot = _letters("".join(cells[0])), _letters("".join(cells[-1]))
+    fit = [
+        at
+        for at in found
+        if head.startswith(letters[at.start][: len(head)]) and foot.endswith(letters[at[-1]][-len(foot) :])
+    ]
+    return fit if len({tuple(letters[at.start : at.stop]) for at in fit}) == 1 else []
 
 
-def _stretch(lines: Sequence[_Line], inside: Sequence[bool]) -> range:
-    """The lines that follow each other with the most letters inside, less those outside."""
-    best, start, total, found = 0, 0, 0, range(0)
-    for at, line in enumerate(lines):
-        size = len(_letters(line.text))
-        total += size if inside[at] else -size
-        if total <= 0:
-            start, total = at + 1, 0
-        elif total > best:
-            best, found = total, range(start, at + 1)
-    return found
-
-
-def _share(text: str, words: set[str], by_row: str, by_column: str) -> float:
-    """How much of a line the table says: all of it in one piece, or less than 1: the share of its words."""
-    letters = _letters(text)
-    if letters in by_row or letters in by_column:
-        return 1.0
-    return sum(0.99 * len(_letters(word)) for word in text.split() if word in words) / len(letters)
+def _with_signs(
+    at: range, lines: Sequence[_Line], letters: Sequence[str], cells: Sequence[Sequence[str]]
+) -> range:
+    """With the lines at its edges that hold nothing but signs, as far as the table has such signs left."""
+    left = _signs("".join(cell for row in cells for cell in row))
+    left.subtract(_signs("".join(lines[n].text for n in at)))
+    start, stop = at.start, at.stop
+    for step in (1, -1):
+        n = stop if step > 0 else start - 1
+        while 0 <= n < len(lines) and not letters[n] and lines[n].table is None:
+            signs = _signs(lines[n].text)
+            if any(left[sign] < count for sign, count in signs.items()):
+                break
+            left.subtract(signs)
+            if signs:
+                start, stop = min(start, n), max(stop, n + 1)
+            n += step
+    return range(start, stop)
 
 
 def _letters(text: str) -> str:
     """What counts when two readings are compared: blanks, dots and hyphens may come out otherwise."""
-    return "".join(filter(str.isalnum, text))
+    return "".join(filter(str.isalnum, unicodedata.normalize("NFKC", text)))
 
 
-def _after(lines: Sequence[_Line]) -> Iterator[_Line]:
+def _signs(text: str) -> Counter[str]:
+    return Counter(sign for sign in text if not sign.isalnum() and not sign.isspace())
+
+
+def _after(lines: Sequence[_Line]) -> Iterator[str]:
     """Lines with text below the last table."""
     for line in reversed(lines):
         if line.table is not None:
             return
         if line.text.strip():
-            yield line
+            yield line.text
 
 
 def _parted(blocks: Sequence[Block], lines: Sequence[_Line], texts: Mapping[int, str]) -> Iterator[Block]:

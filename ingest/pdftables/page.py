@@ -21,9 +21,14 @@ THIN = 2.5  # points: a filled rectangle that is no wider is a line
 SHORT = 4.0  # points: shorter lines are strokes of drawings
 FAR = 0.8  # of the letters' height: characters without blanks so far apart are two words
 EAST_ASIAN = "\u2e80"
-HYPHENS = re.compile("[\x02\ufffe]")  # what PDFium makes of a hyphen at the end of a line
+HYPHENS = re.compile(
+    "[\x02\ufffe]"
+)  # what PDFium makes of a hyphen at the end of a line, without a blank after it
 BULLETS = re.compile("[\ue000-\uf8ff]")  # signs of symbol fonts: in tables nearly always these
-WORDS = re.compile("[^\x00-\x20\x7f-\xa0\u2000-\u200b\u3000\uffff]+")
+LETTER = "[^\x00-\x20\x7f-\xa0\u2000-\u200b\u3000\ufffe\uffff]"
+WORDS = re.compile(
+    f"{LETTER}+[\x02\ufffe]?|[\x02\ufffe]"
+)  # the next line is another word, or of another cell
 TURNS: dict[int, Callable[[float, float], tuple[float, float]]] = {
     0: lambda x, y: (x, -y),
     1: lambda x, y: (-y, -x),  # lines of text run down the sheet
@@ -85,7 +90,7 @@ def _words(text: Any) -> tuple[int, list[Box]]:
         pdfium.FPDFText_GetLooseCharBox,
         pdfium.FPDFText_GetCharAngle,
     )
-    said = BULLETS.sub("•", HYPHENS.sub("-", "".join([chr(unicode(text, at)) for at in range(count)])))
+    said = BULLETS.sub("•", "".join([chr(unicode(text, at)) for at in range(count)]))
     runs = [
         (found.start(), found.end(), _quarter(angle(text, found.start()))) for found in WORDS.finditer(said)
     ]
@@ -106,7 +111,7 @@ def _words(text: Any) -> tuple[int, list[Box]]:
     for first, last, quarter in runs:
         if quarter != turn:
             continue  # beside the page, or across it
-        word = said[first:last]
+        word = HYPHENS.sub("-", said[first:last])
         one, end = place(first), place(last - 1)
         if last - first < 3 or max(word) < EAST_ASIAN:
             words.append(Box(min(one.x0, end.x0), one.y0, max(one.x1, end.x1), one.y1, word, first))

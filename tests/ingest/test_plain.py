@@ -108,11 +108,14 @@ def test_json_as_lines_and_tables(tmp_path: Path) -> None:
     ]
 
 
-def test_json_lines_with_lists_are_a_table_and_a_damaged_line_costs_itself_only(tmp_path: Path) -> None:
+@pytest.mark.parametrize("damaged", ['{"id": 5, "name": "cut', "[" * 5_000])
+def test_json_lines_with_lists_are_a_table_and_a_damaged_line_costs_itself_only(
+    tmp_path: Path, damaged: str
+) -> None:
     source = "\n".join(f'{{"id": {n}, "name": "pump {n}", "tags": ["a", "b"]}}' for n in range(5))
-    table, rest = read(tmp_path, "a.json", source + '\n{"id": 5, "name": "cut').blocks
+    table, rest = read(tmp_path, "a.json", f"{source}\n{damaged}").blocks
     assert (table.kind, table.text.split("\n")[:2]) == ("table", ["id\tname\ttags", "0\tpump 0\ta, b"])
-    assert (rest.kind, rest.text) == ("text", '{"id": 5, "name": "cut')
+    assert (rest.kind, rest.text) == ("text", damaged)
 
 
 def test_json_lines_and_damaged_json(tmp_path: Path) -> None:

@@ -71,6 +71,15 @@ def test_a_cell_over_several_rows_is_said_in_each_of_them() -> None:
     ]
 
 
+def test_a_long_or_wide_cell_over_rows_keeps_its_place() -> None:
+    text = "long text " * 15
+    (found,) = read(
+        "<table><tr><th>Team</th><th colspan=2>Site</th><th>Name</th></tr>"
+        f"<tr><td rowspan=2>{text}</td><td rowspan=2 colspan=2>Bern</td><td>Ann</td></tr><tr><td>Bob</td></tr></table>"
+    )
+    assert found.text.split("\n")[1:] == [f"{text.strip()}\tBern\t\tAnn", "\tBern\t\tBob"]
+
+
 def test_cells_over_many_rows_do_not_grow_without_end() -> None:
     rows = "<tr>" + "<td rowspan=999>word</td>" * 500 + "</tr>" + "<tr><td>x</td></tr>" * 900
     (found,) = read(f"<table>{rows}</table>")
