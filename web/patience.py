@@ -26,13 +26,12 @@ from gunicorn.http.body import LengthReader  # type: ignore[import-untyped]
 from gunicorn.workers.gthread import TConn, ThreadWorker  # type: ignore[import-untyped]
 
 from web import sse
-from web.sockets import Socket
+from web.sockets import SLOWEST, Socket
 
 ARRIVE_S = (
     15.0  # for a head and a small body, from the first moment; also how long a silent connection is kept
 )
 STALL_S = 30  # for the next byte of a large body, or for room to send the next of a file
-SEND_S = 150.0  # for an answer, or the end of a file, that its client did not take at once: 8 kB a second
 LINGER_S = 2.0  # for a client to read the last answer before its unread request makes the kernel cut it off
 SMALL = 64 * 2**10  # bytes of a body that gathers in the loop: every question, every form
 LONGEST_HEAD = 64 * 2**10
@@ -51,6 +50,7 @@ class Connection(TConn):  # type: ignore[misc]
     def __init__(self, cfg: Any, accepted: socket.socket, *addresses: Any) -> None:
         super().__init__(cfg, Socket(accepted), *addresses)
         self.come = bytearray()
+        self._seen = self._wanted = 0  # bytes without an end of the head; those of the whole, once it ended
         # of the kernel, not of Python: there a timeout of sending is one for all that is sent in a call
         for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
             self.sock.setsockopt(socket.SOL_SOCKET, option, _TIMEVAL)
@@ -61,14 +61,23 @@ class Connection(TConn):  # type: ignore[misc]
 
     def whole(self) -> bool:
         """Whether a thread can take it: nothing is missing, or what is missing is a large body's."""
-        end = self.come.find(b"\r\n\r\n")
-        if end < 0:
-            return False
-        head = bytes(self.come[: end + 2])
-        length = _LENGTH.search(head)
-        if length is None or _IN_PARTS.search(head) or int(length[1]) > SMALL:
-            return True
-        return len(self.come) >= end + 4 + int(length[1])
+        if not self._wanted:
+            end = self.come.find(b"\r\n\r\n", max(0, self._seen - 3))
+            self._seen = len(self.come)
+            if end < 0:
+                return False
+            head = bytes(self.come[: end + 2])
+            length = _LENGTH.search(head)
+            body = int(length[1]) if length and not _IN_PARTS.search(head) else 0
+            self._wanted = end + 4 + (body if body <= SMALL else 0)
+        return len(self.come) >= self._wanted
+
+    def take(self) -> bytes:
+        """What has come, for a thread."""
+        taken = bytes(self.come)
+        self.come.clear()
+        self._seen = self._wanted = 0
+        return taken
 
     def at_end(self) -> bool:
         """Whether nothing is missing of the body of the request that was answered, read or not."""
@@ -79,7 +88,7 @@ class Connection(TConn):  # type: ignore[misc]
         """Whether it will not become a request: no HTTP at all, perhaps TLS, or a head without an end."""
         begins = self.come[:1]
         strange = bool(begins) and not begins.isalpha() and begins not in b"\r\n"
-        return strange or (len(self.come) > LONGEST_HEAD and b"\r\n\r\n" not in self.come)
+        return strange or (len(self.come) > LONGEST_HEAD and not self._wanted)
 
 
 class Worker(ThreadWorker):  # type: ignore[misc]
@@ -157,7 +166,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         if not conn.sock.rest:
             self._go_on(conn, keep)
         elif self._watch(conn, selectors.EVENT_WRITE, partial(self._send, conn, keep)):
-            conn.timeout = time.monotonic() + SEND_S
+            conn.timeout = time.monotonic() + ARRIVE_S + len(conn.sock.rest) / SLOWEST
             self._sending.append(conn)
 
     def _send(self, conn: Connection, keep: bool, client: Socket) -> None:
@@ -192,8 +201,8 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         super().murder_pending()
         now = time.monotonic()
         for waiting in (self._sending, self._leaving):
-            while waiting and waiting[0].timeout <= now:
-                self._let_go(waiting[0], waiting)
+            for conn in [conn for conn in waiting if conn.timeout <= now]:
+                self._let_go(conn, waiting)
         over = sum(conn.held() for conn in chain(self.pending_conns, self._sending)) - HELD
         if over > 0:
             for conn in sorted(chain(self.pending_conns, self._sending), key=Connection.held, reverse=True):
@@ -214,8 +223,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
 
     def _hand_over(self, conn: Connection) -> None:
         conn.init()
-        conn.parser.unreader.unread(bytes(conn.come))
-        conn.come.clear()
+        conn.parser.unreader.unread(conn.take())
         conn.data_ready = True
         self.enqueue_req(conn)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import socket
 from typing import Any
 
+SLOWEST = 8 * 2**10  # bytes a second that a client must send or take of what is large
 LARGE = 2**20  # bytes of an answer that takes a place (web/transfers.py): not all of it is kept
 ROOM = LARGE + 2**16  # for smaller ones and their heads
 PIECE = 2**16
@@ -35,6 +36,11 @@ class Socket(socket.socket):
         while len(self.rest) > ROOM:
             self._send(flags)
 
+    def send(self, data: Any, flags: int = 0) -> int:
+        """As `sendall`."""
+        self.sendall(data, flags)
+        return len(data)
+
     def push(self) -> bool:
         """Send of the rest what the kernel takes at once; whether that was all. OSError when the client is gone."""
         try:
@@ -45,6 +51,6 @@ class Socket(socket.socket):
         return True
 
     def _send(self, flags: int) -> None:
-        sent = self.send(self.rest[:PIECE], flags)
+        sent = super().send(self.rest[:PIECE], flags)
         del self.rest[:sent]
         self.moved += sent

@@ -15,12 +15,12 @@ from contextlib import contextmanager, suppress
 from flask import Response, current_app, g, request
 
 from kb.errors import Busy
-from web.sockets import LARGE, Socket
+from web.sockets import LARGE, SLOWEST, Socket
 
 PLACES = 16
 SHARE = 8  # of one key or person
 WAITING, WAIT_S = 8, 5.0
-SLOWEST, LOOK_S = 8 * 2**10, 60.0  # bytes a second that a transfer must reach, looked at so often
+LOOK_S = 60.0  # so often it is looked at whether a transfer reaches SLOWEST
 
 
 class Places:

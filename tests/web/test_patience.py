@@ -7,8 +7,9 @@ import selectors
 import socket
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from threading import Event, Thread
+from unittest.mock import Mock
 
 import httpx
 import pytest
@@ -276,6 +277,28 @@ def test_files_on_their_way_hold_places_until_they_are_sent(places: Flask) -> No
     with app.test_request_context("/", method="HEAD"):
         for _ in range(2):
             transfers.in_a_place(Response("no more than its head"))
+
+
+def test_a_head_is_looked_at_once_however_its_body_comes(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked = Mock(wraps=patience._LENGTH)
+    monkeypatch.setattr(patience, "_LENGTH", looked)
+    ours, theirs = socket.socketpair()
+    with theirs, closing(Connection(Config(), ours, None, None)) as conn:
+        for letter in b"\r\nPOST / HTTP/1.1\r\ncontent-length: 300\r\n\r\n" + b"\r\n" * 150:
+            assert not conn.whole()
+            conn.come.append(letter)
+        assert conn.whole() and looked.search.call_count == 1
+        assert conn.take().endswith(b"\n") and not conn.whole()
+
+
+def test_a_word_before_an_answer_waits_for_no_reader_either() -> None:
+    ours, theirs = socket.socketpair()
+    with theirs, Socket(ours) as sock:
+        while sock.push():
+            sock.sendall(b"x" * 1000)
+        kept = len(sock.rest)
+        assert sock.send(b"HTTP/1.1 100 Continue\r\n\r\n") == 25  # as gunicorn sends it
+        assert len(sock.rest) == kept + 25
 
 
 def test_what_is_kept_for_all_clients_together_has_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
