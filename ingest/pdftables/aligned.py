@@ -63,8 +63,8 @@ def _fitted(columns: Sequence[tuple[float, float]], ln: Line) -> list[tuple[floa
     return sorted(out)
 
 
-def aligned(block: Sequence[Line], level: Sequence[float]) -> Table | None:
-    """A run of lines as a table. level: where ruled lines run along the text."""
+def aligned(block: Sequence[Line], level: Sequence[float], found: Sequence[Line] = ()) -> Table | None:
+    """A run of lines as a table. level: where ruled lines run along the text; found: all lines, this run among them."""
     while block and len(block[-1].cells) == 1 and block[-1].cells[0].x0 <= block[0].cells[0].x0 + 1:
         block = block[:-1]  # what follows the table
     several = [ln for ln in block if len(ln.cells) > 1]
@@ -73,7 +73,10 @@ def aligned(block: Sequence[Line], level: Sequence[float]) -> Table | None:
     columns: list[tuple[float, float]] = []
     for ln in block:
         columns = _fitted(columns, ln) or columns
+    apart = len(columns)
     columns = _without_shifted(columns, block)
+    if _torn(block, columns, found):
+        return None
     starts = [x0 for x0, _ in columns]
     grid = [[""] * len(columns) for _ in block]
     for row, ln in zip(grid, block, strict=True):
@@ -85,6 +88,8 @@ def aligned(block: Sequence[Line], level: Sequence[float]) -> Table | None:
     if len(columns) < 3 and len(several) < LEAST_PAIRS:
         return None
     centred = _centred(block, grid)
+    if centred and len(columns) < apart:
+        return None  # columns with lines between each other's are no shifted ones
     if (
         not _row_by_row(centred or [[ln] for ln in block])
         or _is_prose(block, columns, grid)
@@ -101,6 +106,23 @@ def aligned(block: Sequence[Line], level: Sequence[float]) -> Table | None:
             return None
         told = read
     return checked(told, box, [*starts, columns[-1][1]], ruled=False)
+
+
+def _torn(block: Sequence[Line], columns: Sequence[tuple[float, float]], found: Sequence[Line]) -> bool:
+    """Whether a line right above or below stands within one column: a part of a cell that would be cut off."""
+    usual = statistics.median(after.middle - ln.middle for ln, after in itertools.pairwise(block))
+    for at, ln in enumerate(found):
+        if ln is block[0] and at > 0:
+            near, step = found[at - 1], ln.middle - found[at - 1].middle
+        elif ln is block[-1] and at + 1 < len(found):
+            near, step = found[at + 1], found[at + 1].middle - ln.middle
+        else:
+            continue
+        met = [n for n, (x0, x1) in enumerate(columns) if near.cells[0].x0 < x1 and x0 < near.cells[-1].x1]
+        within = len(met) == 1 and near.cells[-1].x1 <= columns[met[0]][1] + 1
+        if within and step <= (0.9 if met[0] == 0 else 1.3) * usual:
+            return True
+    return False
 
 
 def _without_shifted(columns: list[tuple[float, float]], block: Sequence[Line]) -> list[tuple[float, float]]:
@@ -152,14 +174,24 @@ def _rows(grid: list[list[str]], block: Sequence[Line], level: Sequence[float]) 
 
 def _unclear(grid: list[list[str]], begins: Sequence[bool], steps: Sequence[float]) -> bool:
     """Whether the distances between lines, or what they begin with, speak against the rows."""
-    row_step = statistics.median([step for step, new in zip(steps, begins, strict=True) if new][1:] or [0.0])
+    rows = [step for step, new in zip(steps, begins, strict=True) if new][1:] or [0.0]
+    row_step = statistics.median(rows)
+    first = 0.0  # from a row to the first line that goes on with it
     for at, new in enumerate(begins):
         if new:
+            first = 0.0
             continue
+        first = first or steps[at]
         if grid[at][0] and steps[at] > 0.9 * row_step:
             return True  # the end of a first cell, or a heading between the rows
-        if at + 1 < len(begins) and begins[at + 1] and steps[at] > 1.15 * steps[at + 1]:
+        if at + 1 < len(begins) and begins[at + 1] and first > 1.15 * steps[at + 1]:
             return True  # nearer to the row below
+    close = min((step for step, new in zip(steps, begins, strict=True) if not new), default=0.0)
+    if close and min(rows) <= 1.1 * close:
+        if max(rows) > 1.25 * close:
+            return True  # as near to the line above as the second line of a cell is
+        if any(sum(map(bool, row)) <= 0.6 * len(row) for row, new in zip(grid, begins, strict=True) if new):
+            return True  # no distance tells whether cells of this line go on
     filled = sum(bool(cell) for row in grid for cell in row)
     ragged = filled < WHOLE * len(grid) * len(grid[0])
     middle = sum(all(_goes_on(cell) for cell in row if cell) for row in grid[1:] if row[0])

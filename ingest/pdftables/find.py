@@ -31,8 +31,9 @@ def tables(page: Page) -> list[Table]:
             found.append(table)
             words = _without(words, inside)
     level = sorted((r.y0 + r.y1) / 2 for r in page.rules if r.x1 - r.x0 > 20 and r.y1 - r.y0 < 3)
-    for block in blocks(lines(words)):
-        table = aligned(block, level)
+    left = lines(words)
+    for block in blocks(left):
+        table = aligned(block, level, left)
         if table:
             found.append(table)
     return sorted(found, key=lambda table: table.box.y0)

@@ -121,7 +121,11 @@ def _parted(stacks: Sequence[Sequence[Line]], *, most: bool) -> list[list[str]]:
         for at, ln in enumerate(stack):
             row = sum(level <= ln.middle + near for level in levels) - 1
             off = row < 0 or ln.middle - levels[row] > near
-            if off and (at == 0 or (at + 1 < len(stack) and _step(stack, at) > 1.2 * _step(stack, at + 1))):
+            if off and (
+                row < 0
+                or not rows[row][column]
+                or (at + 1 < len(stack) and _step(stack, at) > 1.2 * _step(stack, at + 1))
+            ):
                 raise Unclear  # short cells stand at the foot or beside the middle of long ones
             rows[row][column] = below(rows[row][column], _said(ln))
     return rows
