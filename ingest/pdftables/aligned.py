@@ -119,8 +119,7 @@ def _torn(block: Sequence[Line], columns: Sequence[tuple[float, float]], found: 
         else:
             continue
         met = [n for n, (x0, x1) in enumerate(columns) if near.cells[0].x0 < x1 and x0 < near.cells[-1].x1]
-        within = len(met) == 1 and near.cells[-1].x1 <= columns[met[0]][1] + 1
-        if within and step <= (0.9 if met[0] == 0 else 1.3) * usual:
+        if len(met) == 1 and step <= max(1.1 * (ln.y1 - ln.y0), (0.9 if met[0] == 0 else 1.3) * usual):
             return True
     return False
 
