@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kb.llm.local import quant
+from kb.llm.local.room import taking
 from kb.llm.local.types import Packed
 
 
@@ -37,10 +38,11 @@ def private(size: int, huge: bool = True) -> mmap.mmap:
 
     Python's default, shared memory, has none of them and is not given back page by page.
     """
-    try:
-        memory = mmap.mmap(-1, max(size, 1), flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-    except OSError as error:
-        raise MemoryError(f"the system has no {size} bytes left: {error}") from None
+    with taking:
+        try:
+            memory = mmap.mmap(-1, max(size, 1), flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        except OSError as error:
+            raise MemoryError(f"the system has no {size} bytes left: {error}") from None
     if huge:
         with contextlib.suppress(OSError, AttributeError):
             memory.madvise(mmap.MADV_HUGEPAGE)

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from kb.errors import FieldError, Invalid
+from kb.llm.local.room import room
 from kb.llm.local.sampling import SamplingParams
 
 MOST_TEXTS = 32  # prompts × n of one request
@@ -152,9 +153,10 @@ AnyBody = TypeVar("AnyBody", bound=Body)
 
 
 def parse(kind: type[AnyBody], raw: bytes) -> AnyBody:
-    """A checked body. Invalid names the first field that is wrong."""
+    """A checked body. Invalid names the first field that is wrong. MemoryError where there is no room for it."""
     try:
-        return kind.model_validate_json(raw)
+        with room(8 * len(raw)):
+            return kind.model_validate_json(raw)
     except ValidationError as error:
         # of what a union could have been, the one that fits furthest says most
         found = error.errors(include_url=False, include_input=False)

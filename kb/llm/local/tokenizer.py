@@ -13,8 +13,9 @@ from functools import lru_cache
 import tokenizers
 
 from kb.llm.local.errors import BadModel
+from kb.llm.local.room import room
 
-ROOM, ROOM_A_CHARACTER = 1 << 16, 256  # bytes of memory that a call into the library is sure to do with
+A_CHARACTER = 2048  # bytes of memory that the library may take for one
 MASK = "\ufdd0"  # a noncharacter: text may not contain it, so it can hide control tokens in people's text
 
 
@@ -39,8 +40,8 @@ class Tokenizer:
 
     def encode(self, text: str) -> list[int]:
         """Tokens of plain text; nothing in it becomes a control token. MemoryError where there is no room for it."""
-        _room(len(text))
-        return list(self._inner.encode(text, add_special_tokens=False).ids)
+        with room(A_CHARACTER * len(text)):
+            return list(self._inner.encode(text, add_special_tokens=False).ids)
 
     def encode_template(self, text: str) -> list[int]:
         """Tokens of a rendered template: its control tokens count, those hidden by `mask` do not."""
@@ -64,8 +65,8 @@ class Tokenizer:
         added = self._added.get(token)
         if added is not None:
             return added
-        _room()
-        text = self._inner.id_to_token(token)
+        with room():
+            text = self._inner.id_to_token(token)
         return b"" if text is None else bytes(_bytes().get(char, 0x3F) for char in text)
 
     def decode(self, ids: list[int]) -> str:
@@ -92,11 +93,6 @@ class Detokeniser:
         text = self._decoder.decode(b"", final=True)
         self._decoder.reset()
         return text
-
-
-def _room(characters: int = 0) -> None:
-    """MemoryError where memory is all but gone: the library, written in Rust, would end the process instead."""
-    bytearray(ROOM + ROOM_A_CHARACTER * characters)
 
 
 @lru_cache(maxsize=1)
