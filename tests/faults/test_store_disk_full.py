@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 
-import pytest
+from tests.faults import small_disk
 
 SCRIPT = """
 import io, json, os, sys
@@ -75,21 +71,6 @@ print(json.dumps(seen))
 
 
 def test_a_full_disk_is_said_and_survived(tmp_path: Path) -> None:
-    if os.geteuid() != 0 or shutil.which("unshare") is None:
-        pytest.skip("mounting a small tmpfs needs root and unshare")
-    folder = tmp_path / "small"
-    folder.mkdir()
-    mount = ["unshare", "-m", "sh", "-c", f'mount -t tmpfs -o size=6m none {folder} && exec "$@"', "sh"]
-    if subprocess.run([*mount, "true"], capture_output=True).returncode != 0:
-        pytest.skip("this machine lets nobody mount a tmpfs")
-    done = subprocess.run(
-        [*mount, sys.executable, "-W", "error", "-c", SCRIPT, str(folder)],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    seen = json.loads(done.stdout)
+    seen = json.loads(small_disk.run(SCRIPT, tmp_path / "small"))
     assert seen["add"] == 2 and seen["publish"] == 1, "the fault did not land"
     assert seen["acknowledged"] > 5

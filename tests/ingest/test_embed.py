@@ -82,14 +82,21 @@ def test_a_large_document_gets_its_share_of_every_round(monkeypatch: pytest.Monk
     assert shares[0] == 8 and sum(shares.values()) == 32
 
 
-def test_a_fault_ends_its_documents_only() -> None:
-    class Faulty(FakeEncoder):
-        def encode_documents(self, texts: Sequence[str]) -> NDArray[np.float32]:
-            if "bad" in texts:
-                raise MemoryError
-            return super().encode_documents(texts)
+class Faulty(FakeEncoder):
+    """Fails at every round that has `bad` in it."""
 
-    run = Run(Faulty())
+    def __init__(self, fault: type[Exception]) -> None:
+        super().__init__()
+        self.fault = fault
+
+    def encode_documents(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        if "bad" in texts:
+            raise self.fault
+        return super().encode_documents(texts)
+
+
+def test_a_fault_ends_its_documents_only() -> None:
+    run = Run(Faulty(MemoryError))
     run.expected = 1
     thread = threading.Thread(target=run.stage.run, args=(run.stop,))
     thread.start()
@@ -104,13 +111,7 @@ def test_a_fault_ends_its_documents_only() -> None:
 
 
 def test_a_document_that_breaks_the_encoder_takes_none_of_its_round_along() -> None:
-    class Faulty(FakeEncoder):
-        def encode_documents(self, texts: Sequence[str]) -> NDArray[np.float32]:
-            if "bad" in texts:
-                raise ValueError
-            return super().encode_documents(texts)
-
-    run = Run(Faulty())
+    run = Run(Faulty(ValueError))
     run.expected = 2
     for number, texts in enumerate((["good"], ["bad"], ["better"])):
         run.stage.put(held(number), prepared(texts), run.stop)

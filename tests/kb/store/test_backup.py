@@ -30,6 +30,14 @@ def add(documents: Documents, name: str, data: bytes = b"") -> str:
     return documents.add(SYSTEM, "docs", io.BytesIO(data or name.encode()), name)[0].id
 
 
+@pytest.fixture
+def target(db: Database, blobs: Blobs, documents: Documents, tmp_path: Path) -> Path:
+    """A folder with a backup of one document, `good.txt`."""
+    add(documents, "good.txt")
+    backup(db, blobs, tmp_path / "backup")
+    return tmp_path / "backup"
+
+
 def names(state: Path) -> set[str]:
     """What a restored copy holds, each with its original read."""
     kb = build(Settings(data=state), encoder=FakeEncoder())
@@ -84,31 +92,26 @@ def test_while_others_write(db: Database, blobs: Blobs, documents: Documents, tm
 
 
 def test_again_into_the_same_folder_copies_what_is_new(
-    db: Database, blobs: Blobs, documents: Documents, tmp_path: Path
+    db: Database, blobs: Blobs, documents: Documents, target: Path
 ) -> None:
-    target = tmp_path / "backup"
     gone = add(documents, "gone.txt")
-    add(documents, "stays.txt")
     backup(db, blobs, target)
     documents.delete(SYSTEM, gone)
     add(documents, "new.txt")
     assert backup(db, blobs, target).copied == 1
-    assert names(target) == {"stays.txt", "new.txt"}
+    assert names(target) == {"good.txt", "new.txt"}
 
 
 def test_after_one_that_was_killed_while_it_copied(
-    db: Database, blobs: Blobs, documents: Documents, tmp_path: Path
+    db: Database, blobs: Blobs, documents: Documents, target: Path
 ) -> None:
     """Seen after SIGKILL: a database half written, and its journal."""
-    target = tmp_path / "backup"
-    add(documents, "before.txt")
-    backup(db, blobs, target)
     for end in ("", "-journal", "-wal", "-shm"):
         (target / f"kb.sqlite3.new{end}").write_bytes(b"of one that was killed")
     add(documents, "after.txt")
     assert backup(db, blobs, target).documents == 2
     assert {path.name for path in target.iterdir()} == WHOLE
-    assert names(target) == {"before.txt", "after.txt"}
+    assert names(target) == {"good.txt", "after.txt"}
 
 
 def test_a_second_at_the_same_time_is_refused_and_does_no_harm(
@@ -130,12 +133,9 @@ def test_a_second_at_the_same_time_is_refused_and_does_no_harm(
 
 
 def test_a_copy_that_somebody_else_changed_does_not_replace_the_last_one(
-    db: Database, blobs: Blobs, documents: Documents, tmp_path: Path
+    db: Database, blobs: Blobs, documents: Documents, target: Path
 ) -> None:
     """As from another machine, where the lock on a network folder is not seen."""
-    target = tmp_path / "backup"
-    add(documents, "good.txt")
-    backup(db, blobs, target)
     add(documents, "new.txt")
 
     def begun_anew(done: int, of: int) -> None:
@@ -160,11 +160,8 @@ def test_other_folders_are_left_alone(db: Database, blobs: Blobs, tmp_path: Path
 
 
 def test_a_damaged_original_is_named_and_the_last_backup_stays_whole(
-    db: Database, blobs: Blobs, documents: Documents, tmp_path: Path
+    db: Database, blobs: Blobs, documents: Documents, target: Path
 ) -> None:
-    target = tmp_path / "backup"
-    add(documents, "good.txt")
-    backup(db, blobs, target)
     path, _, _ = documents.content(SYSTEM, add(documents, "bad.txt"))
     path.chmod(0o600)
     path.write_bytes(b"rot")
