@@ -18,7 +18,7 @@ from typing import Any
 import lab
 
 from kb.answer import extract, quotations
-from kb.answer.planted import planted
+from kb.answer.injection import planted
 from kb.app import build
 from kb.index.sentences import spans
 from kb.ports import Encoder

@@ -15,12 +15,12 @@ from pathlib import Path
 import click
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from ingest.expand import Item, expand
+from ingest.paths import Item, expand
 from kb.access.principals import SYSTEM
 from kb.app import Kb, build
 from kb.commands.show import as_json
 from kb.errors import Conflict, KbError
-from kb.ops.patience import TRIES, patiently
+from kb.ops.retry import TRIES, patiently
 from kb.store import Entry
 from kb.types import FINAL_STATES, Document
 

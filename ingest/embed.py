@@ -14,7 +14,7 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
-from ingest.held import Held
+from ingest.leases import Held
 from ingest.pipeline import Prepared
 from kb.ports import Encoder
 

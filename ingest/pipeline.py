@@ -19,13 +19,13 @@ from ingest import (
     opendocument,
     pdftables,
     plain,
-    pregate,
+    prechecks,
     rtf,
     scans,
     slideorder,
     sniff,
     split,
-    strict,
+    strict_ooxml,
 )
 from ingest.blocks import Extract
 from ingest.outcome import Unreadable
@@ -72,14 +72,14 @@ def text_limit(settings: Settings, size: int) -> int:
 def parse(path: Path, filename: str, settings: Settings, tika: Tika | None, *, ocr: bool = False) -> Extract:
     """Sniff, gate, read. Raises the outcomes of `ingest.outcome`."""
     kind = sniff.kind_of(path, filename)
-    pregate.check(path, kind, sniff.extension(filename), settings.max_file_mb * 2**20)
+    prechecks.check(path, kind, sniff.extension(filename), settings.max_file_mb * 2**20)
     limit = text_limit(settings, path.stat().st_size)
     if kind in plain.READERS:
         return plain.read(path, kind, limit)
     if tika is None:
         raise Unreadable(NO_TIKA.format(kind=kind.upper()))
     with (
-        strict.ordinary(path, kind) as ordinary,
+        strict_ooxml.ordinary(path, kind) as ordinary,
         opendocument.marked(ordinary, kind) as marked,
         slideorder.as_shown(marked, kind) as shown,
         rtf.marked(shown, kind) as readable,

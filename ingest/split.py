@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ingest import breaks
+from ingest import boundaries
 from ingest.layout import Laid, Span
 from kb.ports import Encoder
 from kb.types import Chunk
@@ -67,10 +67,10 @@ def _split_run(text: str, run: list[Span], encoder: Encoder, limit: int, ordinal
     count = 0
     before: Span | None = None
     for span in run:
-        starts, weights = breaks.tokens(text, span, encoder)
+        starts, weights = boundaries.tokens(text, span, encoder)
         starts_of.append(starts)
         weights_of.append(weights)
-        strengths_of.append(breaks.strengths(text, span, starts, before))
+        strengths_of.append(boundaries.strengths(text, span, starts, before))
         firsts.append(count)
         if span.kind == "table":
             table = _table(text, span, starts, weights, count, limit)
@@ -115,7 +115,7 @@ def _cut(upto: NDArray[np.int64], strengths: NDArray[np.float32], at: int, count
     if rest <= room:
         # All of it fits; still, two sections of some length are two chunks.
         last = int(np.searchsorted(upto, upto[count] - SHORTEST * room, side="right"))
-        headings = np.flatnonzero(strengths[nearest : max(nearest, last)] == breaks.HEADING)
+        headings = np.flatnonzero(strengths[nearest : max(nearest, last)] == boundaries.HEADING)
         return nearest + int(headings[0]) if len(headings) else count
     due = rest / -(-rest // room)
     places = np.arange(min(nearest, farthest), farthest + 1)

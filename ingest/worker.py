@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from ingest import ocr, pipeline
 from ingest.embed import Stage
-from ingest.held import Held, Holding
+from ingest.leases import Held, Holding
 from ingest.outcome import ParserBusy, ParserDown, Poison, Unreadable
 from ingest.sentences import Lane
 from ingest.tika import Tika
@@ -31,7 +31,7 @@ from ingest.tika_server import TikaServer
 from kb.app import Kb
 from kb.errors import Busy, Conflict, DiskFull, KbError, Unavailable
 from kb.settings import Settings
-from kb.store import kept
+from kb.store import reuse
 
 # The machine lacks something for now, such as room for a copy that is read in the place of a file: no file's fault.
 SHORTAGES = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.ENOMEM})
@@ -162,7 +162,7 @@ class Worker:
                 if large:
                     self.large.release()
             if not held.lost:
-                known = kept.vectors(self.kb.db, job, self.kb.encoder.name, self.kb.encoder.dim)
+                known = reuse.vectors(self.kb.db, job, self.kb.encoder.name, self.kb.encoder.dim)
                 self.stage.put(held, prepared, stop, known)
         except ParserBusy as busy:
             delay = busy.delay_s

@@ -12,7 +12,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 if TYPE_CHECKING:
     from kb.app import Kb
-    from kb.local import LocalDoor
+    from kb.local_access import LocalDoor
 
 __all__ = ["create_app"]
 
@@ -21,28 +21,28 @@ def create_app(kb: Kb, local: LocalDoor | None = None) -> Flask:
     """The Flask application on one `Kb`. local: the door that `kb ask` on the same machine uses."""
     from web import (  # noqa: F401 (api fills the table)
         api,
-        doors,
+        auth,
         endpoints,
         health,
         logs,
         pages,
         problems,
-        reading,
+        requests,
         transfers,
     )
 
     logs.configure()
     app = Flask(__name__)
-    app.request_class = reading.KbRequest
+    app.request_class = requests.KbRequest
     app.config.update(
         INCOMING=kb.settings.data / "incoming",
-        MAX_CONTENT_LENGTH=reading.JSON_LIMIT,
+        MAX_CONTENT_LENGTH=requests.JSON_LIMIT,
         PROVIDE_AUTOMATIC_OPTIONS=False,
         SEND_FILE_MAX_AGE_DEFAULT=0,
     )
     app.jinja_options = {"autoescape": True, "trim_blocks": True, "lstrip_blocks": True}
     app.extensions["kb.places"] = transfers.Places()
-    doors.install(app, kb, local)
+    auth.install(app, kb, local)
     problems.install(app)
     endpoints.mount(app, kb)
     health.install(app, kb)

@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any, Literal
 from flask import Flask, Response
 from pydantic import BaseModel
 
-from web import doors, reading
-from web.doors import Policy
-from web.idempotent import Recall, once
+from web import auth, requests
+from web.auth import Policy
+from web.idempotency import Recall, once
 from web.transfers import in_a_place
 
 if TYPE_CHECKING:
@@ -90,20 +90,20 @@ def mount(app: Flask, kb: Kb) -> None:
 def _add(app: Flask, kb: Kb, row: Endpoint, rule: str, policy: Policy, name: str) -> None:
     def view(**path: str) -> Response:
         inputs: dict[str, Any] = dict(path)
-        reading.check_path(path)
-        query = reading.query(row.query)
+        requests.check_path(path)
+        query = requests.query(row.query)
         if query is not None:
             inputs["query"] = query
         if row.body is not None:
-            inputs["body"] = reading.json_body(row.body)
+            inputs["body"] = requests.json_body(row.body)
         if row.form is not None:
-            inputs["form"], inputs["file"] = reading.upload(row.form, kb.settings)
-        principal = doors.standing()
+            inputs["form"], inputs["file"] = requests.upload(row.form, kb.settings)
+        principal = auth.standing()
         if row.method != "POST":
             return in_a_place(row.call(kb, principal, **inputs))
         return once(kb, principal, inputs, lambda: row.call(kb, principal, **inputs), row.recall)
 
-    doors.route(app, rule, policy, view, methods=(row.method,), name=name)
+    auth.route(app, rule, policy, view, methods=(row.method,), name=name)
 
 
 def reply(body: BaseModel | Mapping[str, Any] | None, status: int = 200) -> Response:

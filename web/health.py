@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 from flask import Flask, Response, current_app
 
 from kb.errors import KbError
-from web import doors, sse
-from web.doors import Policy
+from web import auth, sse
+from web.auth import Policy
 
 if TYPE_CHECKING:
     from kb.app import Kb
-    from web.opening import Opening
+    from web.warmup import Opening
 
 log = logging.getLogger("web")
 
@@ -38,8 +38,8 @@ def install(app: Flask, kb: Kb) -> None:
             return _say(503, {"status": "not ready", **bad})
         return _say(200, {"status": "ready"})
 
-    doors.route(app, "/livez", Policy("open"), livez, methods=("GET",), name="livez")
-    doors.route(app, "/readyz", Policy("open"), readyz, methods=("GET",), name="readyz")
+    auth.route(app, "/livez", Policy("open"), livez, methods=("GET",), name="livez")
+    auth.route(app, "/readyz", Policy("open"), readyz, methods=("GET",), name="readyz")
 
 
 def _say(status: int, what: dict[str, str]) -> Response:

@@ -10,9 +10,9 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from web.endpoints import TABLE, Endpoint
-from web.idempotent import MAX_KEY
+from web.idempotency import MAX_KEY
 from web.problems import KINDS
-from web.shapes import Problem
+from web.responses import Problem
 
 REF = "#/components/schemas/{model}"
 ABOUT = """Ask a company's own documents and get answers that cite them.

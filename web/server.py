@@ -19,13 +19,13 @@ from gunicorn.arbiter import Arbiter  # type: ignore[import-untyped]
 
 from kb.app import Kb, build
 from kb.errors import KbError
-from kb.local import open_door
+from kb.local_access import open_door
 from kb.ops.arenas import few_arenas
 from kb.settings import Settings
 from kb.store import upkeep
 from web import create_app, transfers
-from web.opening import Opening
-from web.patience import Worker, most_connections
+from web.slow_clients import Worker, most_connections
+from web.warmup import Opening
 
 SPARE_THREADS = 16
 GRACE_S = 25

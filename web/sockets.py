@@ -1,7 +1,7 @@
 """The socket of a connection, into which a thread writes an answer without waiting for its reader.
 
 How much of an answer the kernel takes at once is the client's to decide, by its window and the size of its segments:
-it may be 2 kB. What it does not take is kept here, for the event loop of web/patience.py to send.
+it may be 2 kB. What it does not take is kept here, for the event loop of web/slow_clients.py to send.
 """
 
 from __future__ import annotations

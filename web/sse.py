@@ -20,7 +20,7 @@ from flask import Response, request
 from kb.errors import Unavailable
 from kb.types import Event
 from web.problems import Gone
-from web.standing import Standing
+from web.revocation import Standing
 
 if TYPE_CHECKING:
     from kb.app import Kb
@@ -57,7 +57,7 @@ def answering(
 ) -> Iterator[Event | None]:
     """The asker's events; None whenever nothing happened for HEARTBEAT_S. Gone when the reader left.
 
-    present: whether the reader is still connected. again: who is asking, found out anew (web/standing.py).
+    present: whether the reader is still connected. again: who is asking, found out anew (web/revocation.py).
     """
     standing = Standing(kb, principal, again)
     events: queue.Queue[Event | BaseException | None] = queue.Queue(maxsize=256)

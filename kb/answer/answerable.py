@@ -11,8 +11,8 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 
+from kb.answer.entities import strange_names
 from kb.answer.extract import Reading
-from kb.answer.strange import strange_names
 from kb.answer.words import bag, fold, question_terms
 from kb.types import Passage
 

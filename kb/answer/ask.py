@@ -14,13 +14,13 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from kb.answer import answerable, cite, courtesy, extract, followup, guard, strange, support
+from kb.answer import answerable, cite, entities, extract, followup, guard, smalltalk, support
 from kb.answer.find import READ_PASSAGES, Finder
 from kb.answer.generate import Generated, Request, generate
-from kb.answer.neighbours import Conversations, Faq, Retriever
+from kb.answer.messages import Language, say
+from kb.answer.ports import Conversations, Faq, Retriever
 from kb.answer.quotations import quoted
 from kb.answer.run import Draft, Run
-from kb.answer.say import Language, say
 from kb.answer.words import chinese
 from kb.errors import Busy, DiskFull, FieldError, Invalid, KbError
 from kb.llm import Queue
@@ -93,7 +93,7 @@ class Asker:
             yield Event("sources", {"passages": []})
             yield from self._finish(run, self._curated(match))
             return
-        if courtesy.only(run.text):
+        if smalltalk.only(run.text):
             yield Event("sources", {"passages": []})
             draft = Draft(say("courtesy", run.language), "none", False, "unchecked")
             yield from self._finish(run, draft)
@@ -158,7 +158,7 @@ class Asker:
             run.principal, run.standalone, collections=asked.collections, audience=asked.audience
         )
         # to the encoder, error E14 is nearly E07: a curated answer about the other would be shown as certain
-        if match is None or strange.strange_to(run.standalone, match.entry):
+        if match is None or entities.strange_to(run.standalone, match.entry):
             return None
         # a follow-up is mostly the words of the question before it, and so near to that one's entry
         entry = match.entry

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from kb.answer.planted import planted
+from kb.answer.injection import planted
 from kb.answer.words import CJK
 from kb.index.sentences import spans
 

@@ -16,10 +16,10 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from types import MappingProxyType
 
+from kb.answer.answer_type import Kind, carries, expected
 from kb.answer.complete import length
-from kb.answer.expects import Kind, carries, expected
-from kb.answer.planted import asked_about, planted
-from kb.answer.strange import codes_said
+from kb.answer.entities import codes_said
+from kb.answer.injection import asked_about, planted
 from kb.answer.words import ASKING_ZH, CJK, bag, fold, question_terms, terms
 from kb.index.headers import Tables
 from kb.index.sentences import spans

@@ -10,8 +10,8 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, replace
 
-from kb.answer import answerable, extract, followup, spelling, strange
-from kb.answer.neighbours import Retriever
+from kb.answer import answerable, entities, extract, followup, spelling
+from kb.answer.ports import Retriever
 from kb.answer.run import Run
 from kb.ports import Encoder
 from kb.types import Retrieved
@@ -109,6 +109,6 @@ class Finder:
         asked = spelling.read(run.text, slips)
         row = answerable.features(reading, passages, retrieved.signals, covered=covered, asked=asked)
         confidence = answerable.probability(row, covered=covered)
-        if strange.strange_codes(words, passages):
+        if entities.strange_codes(words, passages):
             confidence = min(confidence, answerable.STRANGE_CODE)
         return Found(words, retrieved, reading, confidence, row["own"], slips)

@@ -8,7 +8,7 @@ from contextlib import closing
 from dataclasses import dataclass
 
 from kb.answer import guard, prompts
-from kb.answer.say import NAMES, Language, say
+from kb.answer.messages import NAMES, Language, say
 from kb.errors import Busy, Unavailable
 from kb.llm import Cancelled, Queue
 from kb.ports import Cancel, ChatModel

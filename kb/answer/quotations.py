@@ -9,8 +9,8 @@ from dataclasses import replace
 from kb.answer.cite import quotations
 from kb.answer.complete import through_steps, to_what_is_said
 from kb.answer.extract import LOOKED, Quote, Reading
+from kb.answer.injection import asked_about
 from kb.answer.lines import lines
-from kb.answer.planted import asked_about
 from kb.answer.words import terms
 from kb.types import Citation, Passage
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from kb.answer.say import Language
+from kb.answer.messages import Language
 from kb.llm import Cancelled
 from kb.ports import Cancel
 from kb.types import Citation, Passage, Principal, Question, Support, Tier, Turn

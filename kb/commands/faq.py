@@ -16,7 +16,7 @@ from kb.access.principals import SYSTEM
 from kb.app import Kb, build
 from kb.commands.show import as_json, json_option, plain, table
 from kb.errors import Invalid, KbError
-from kb.ops.patience import patiently
+from kb.ops.retry import patiently
 from kb.store.faqfile import FIELDS, MOST_ROWS, csv_row, read_rows
 from kb.types import FaqEntry
 

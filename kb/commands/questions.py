@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from kb.commands import door
+from kb.commands import running_server
 from kb.commands.show import as_json, json_option, on_a_line
 from kb.errors import Unavailable
 
@@ -34,8 +34,8 @@ def search(question: str, limit: int, collections: tuple[str, ...], as_json_: bo
     if collections:
         body["collections"] = list(collections)
     try:
-        found = door.post(door.state_directory(), "/api/v1/search", body)
-    except door.NotRunning:
+        found = running_server.post(running_server.state_directory(), "/api/v1/search", body)
+    except running_server.NotRunning:
         found = _search_here(question, limit, collections)
     if as_json_:
         as_json(found)
@@ -73,14 +73,14 @@ def ask(question: str, collections: tuple[str, ...], as_json_: bool) -> None:
         body["collections"] = list(collections)
     if as_json_:
         try:
-            as_json(door.post(door.state_directory(), "/api/v1/ask", body))
-        except door.NotRunning:
+            as_json(running_server.post(running_server.state_directory(), "/api/v1/ask", body))
+        except running_server.NotRunning:
             as_json(_drain(_ask_here(question, collections)))
         return
     try:
-        events = door.stream(door.state_directory(), "/api/v1/ask", body)
+        events = running_server.stream(running_server.state_directory(), "/api/v1/ask", body)
         _print_events(events)
-    except door.NotRunning:
+    except running_server.NotRunning:
         _print_events(_ask_here(question, collections))
 
 

@@ -13,7 +13,7 @@ from kb.access.principals import SYSTEM
 from kb.app import Kb, build
 from kb.commands.faq import import_rows, read_file
 from kb.errors import Conflict, NotFound
-from kb.ops.patience import patiently
+from kb.ops.retry import patiently
 from kb.store import meta
 
 SAMPLE = Path(__file__).resolve().parents[2] / "data" / "sample"

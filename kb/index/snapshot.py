@@ -25,8 +25,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kb.store.disk import sync
 from kb.store.failures import ENOUGH
+from kb.store.fsync import sync
 
 FORMAT = 1
 KEEP = 2

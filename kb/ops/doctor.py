@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, Protocol
 
 from kb.errors import Broken
-from kb.store import Blobs, Database, Finding, checks, mend
+from kb.store import Blobs, Database, Finding, checks, repair_rows
 
 
 class State(Protocol):
@@ -69,7 +69,7 @@ def repair(kb: State, *, index: Checkable | None = None, full: bool = False) -> 
             raise Broken(
                 "The database file is damaged. Stop kb and restore the last backup; nothing was changed."
             )
-    done = list(mend(kb.db, kb.blobs))
+    done = list(repair_rows(kb.db, kb.blobs))
     if index is not None and _index(index):
         index.rebuild()
         done.append("Rebuilt the index from the database.")

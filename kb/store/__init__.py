@@ -12,10 +12,10 @@ from kb.store.entries import Entry
 from kb.store.faqs import Faqs
 from kb.store.idempotency import Idempotency
 from kb.store.jobs import FenceLost, Jobs
-from kb.store.mend import mend, sweep
 from kb.store.private import private_directory
+from kb.store.repair import repair_rows, sweep
+from kb.store.retention import upkeep
 from kb.store.scope import SYSTEM, Scope, allowed, need
-from kb.store.upkeep import upkeep
 
 __all__ = [
     "SYSTEM",
@@ -40,9 +40,9 @@ __all__ = [
     "Scope",
     "allowed",
     "checks",
-    "mend",
     "need",
     "private_directory",
+    "repair_rows",
     "sweep",
     "upkeep",
 ]

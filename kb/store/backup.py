@@ -20,8 +20,8 @@ from pathlib import Path
 from kb.errors import Broken, Busy, Invalid, NotFound
 from kb.store.blobs import Blobs
 from kb.store.db import Database
-from kb.store.disk import sync
 from kb.store.failures import disk_full, from_os
+from kb.store.fsync import sync
 from kb.store.private import STATE, private_directory, private_file
 
 TOGETHER = 64  # originals whose way to the disk is waited for at once

@@ -20,8 +20,8 @@ from typing import BinaryIO
 
 from kb.errors import NotFound, TooLarge
 from kb.store.crashpoints import crashpoint
-from kb.store.disk import sync
 from kb.store.failures import from_os
+from kb.store.fsync import sync
 from kb.store.private import opener, private_directory
 
 PIECE = 2**20

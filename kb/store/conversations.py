@@ -15,9 +15,9 @@ from kb.store import audit
 from kb.store.answer_rows import as_answer, readable, readable_ids, to_body, withheld
 from kb.store.audit import who
 from kb.store.db import Database
+from kb.store.group_commit import Together
 from kb.store.scope import need
 from kb.store.tables import AnswerRow, ConversationRow, FaqWordingRow, FeedbackRow
-from kb.store.together import Together
 from kb.store.unanswered import LOOKED_AT, Unanswered, grouped, key
 from kb.store.values import aware, clean, cursor, new_id, now, read_cursor
 from kb.types import Answer, Audience, Principal, Tier, Turn

@@ -14,7 +14,7 @@ from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session, undefer
 
 from kb.errors import Busy, Conflict, Invalid, KbError, NotFound
-from kb.store import audit, jobs, kept
+from kb.store import audit, jobs, reuse
 from kb.store.blobs import Blob, Blobs
 from kb.store.crashpoints import crashpoint
 from kb.store.db import Database
@@ -291,7 +291,7 @@ class Documents:
         row.state, row.reason, row.type, row.updated_at = "queued", None, kind, now()
         if title and title != row.title:
             row.title = title
-            kept.forget_sentences(session, row.id)
+            reuse.forget_sentences(session, row.id)
         if metadata is not None:
             row.meta = dict(metadata)
         session.flush()

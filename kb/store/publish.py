@@ -13,7 +13,7 @@ from sqlalchemy import insert, literal, select
 from sqlalchemy.orm import Session
 
 from kb.errors import Invalid
-from kb.store import kept
+from kb.store import reuse
 from kb.store.crashpoints import crashpoint
 from kb.store.db import Database
 from kb.store.jobs import enqueue, finish, lost
@@ -48,12 +48,12 @@ def publish(db: Database, job: Job, parsed: Parsed, encoder_name: str, *, ocr_av
             raise lost(job)
         if job.kind == "ocr":
             revision = _next_revision(session, document, revision)
-        sentences = kept.sentences(session, job, encoder_name)
+        sentences = reuse.sentences(session, job, encoder_name)
         _describe(document, revision, parsed, warnings)
         remove_chunks(session, document.id)
         crashpoint("publish.deleted")
         _insert(session, document, revision, parsed, vectors, encoder_name)
-        kept.give_sentences(session, document.title, revision.id, sentences)
+        reuse.give_sentences(session, document.title, revision.id, sentences)
         if ocr:
             enqueue(session, document.id, revision.id, "ocr")
         # an image has no text before OCR: it is not ready yet, only in the other lane

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from ingest import embed
 from ingest.blocks import Extract
 from ingest.embed import Stage
-from ingest.held import Held
 from ingest.layout import lay_out
+from ingest.leases import Held
 from ingest.pipeline import Prepared
 from kb.types import Chunk, Job
 from tests.fakes import FakeEncoder

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ingest import pregate, sniff
+from ingest import prechecks, sniff
 from ingest.blocks import Extract
 from ingest.layout import Laid
 from ingest.outcome import Encrypted, Unreadable
@@ -65,10 +65,10 @@ def test_zips_are_told_apart_by_what_is_in_them(tmp_path: Path) -> None:
     ],
 )
 def test_what_is_refused_says_why(name: str, reason: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pregate, "RATIO_FROM", 2**20)
+    monkeypatch.setattr(prechecks, "RATIO_FROM", 2**20)
     path = FILES / name
     with pytest.raises(Unreadable, match=reason):
-        pregate.check(path, sniff.kind_of(path, name), sniff.extension(name), 2**30)
+        prechecks.check(path, sniff.kind_of(path, name), sniff.extension(name), 2**30)
     assert issubclass(Encrypted, Unreadable)
 
 

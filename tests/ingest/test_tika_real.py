@@ -144,7 +144,7 @@ def test_tables_of_rtf(tika: Tika, tmp_path: Path, settings: Settings) -> None:
 
 
 def test_strict_office_files_are_read(tika: Tika, tmp_path: Path, settings: Settings) -> None:
-    from ingest.strict import RULES
+    from ingest.strict_ooxml import RULES
 
     source, strict = word(tmp_path), tmp_path / "strict.docx"
     with zipfile.ZipFile(source) as old, zipfile.ZipFile(strict, "w") as new:

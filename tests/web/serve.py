@@ -13,7 +13,7 @@ from kb.settings import Settings
 from kb.store import Database
 from kb.types import Event
 from tests.web.conftest import make_kb
-from web import create_app, patience, transfers
+from web import create_app, slow_clients, transfers
 from web.server import Server
 
 
@@ -41,6 +41,6 @@ class ScratchServer(Server):
 
 
 if __name__ == "__main__":
-    patience.ARRIVE_S = transfers.LOOK_S = float(sys.argv[3])
+    slow_clients.ARRIVE_S = transfers.LOOK_S = float(sys.argv[3])
     transfers.SLOWEST = 2**20
     ScratchServer(Settings(data=Path(sys.argv[1]), port=int(sys.argv[2]), max_file_mb=1)).run()

@@ -250,7 +250,7 @@ def test_cookies_open_no_rest_and_keys_no_pages(world: World) -> None:
 
 
 def test_the_local_door(world: World, tmp_path: Any) -> None:
-    from kb.local import open_door
+    from kb.local_access import open_door
     from web import create_app
 
     door = open_door(tmp_path, "http://127.0.0.1:1")

@@ -7,7 +7,7 @@ import tracemalloc
 
 from kb.store import SYSTEM
 from tests.web.conftest import World, publish
-from web.pages.paper import COLUMNS, Hits, Piece, find, laid
+from web.pages.document_text import COLUMNS, Hits, Piece, find, laid
 
 
 def offered(page: str, part: str) -> list[str]:

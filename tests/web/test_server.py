@@ -21,7 +21,7 @@ from kb.settings import Settings
 from kb.store import Database
 from tests.web.conftest import Template, World, make_kb
 from web import create_app
-from web.patience import ARRIVE_S
+from web.slow_clients import ARRIVE_S
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -13,13 +13,13 @@ from flask import Response, g, request
 
 from kb.errors import Unavailable
 from kb.types import Answer, Event, Filters, Question
-from web import doors
+from web import auth
 from web.endpoints import Reply, endpoint, reply
-from web.idempotent import Claim, Recall, claim
+from web.idempotency import Claim, Recall, claim
 from web.problems import Gone, known, problem
 from web.render import answer_html
+from web.responses import AnswerOut, PassagesOut, answer_json, browser, citation_json, passage_json
 from web.schemas import AskIn, SearchIn
-from web.shapes import AnswerOut, PassagesOut, answer_json, browser, citation_json, passage_json
 from web.sse import answering, encode, reader_present, stream
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def ask(kb: Kb, principal: Principal, *, body: AskIn) -> Response:
         language=body.language,
         deadline_ms=body.deadline_ms,
     )
-    events = answering(kb, principal, question, reader_present(), doors.again())
+    events = answering(kb, principal, question, reader_present(), auth.again())
     first = next(events, None)  # a question refused at once is a plain error, not a stream
     if first is not None and first.kind == "error":
         raise first.data

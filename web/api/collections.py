@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from flask import Response
 
 from web.endpoints import Reply, endpoint, page, reply
+from web.responses import CollectionList, CollectionOut
 from web.schemas import CollectionIn, Paging
-from web.shapes import CollectionList, CollectionOut
 
 if TYPE_CHECKING:
     from kb.app import Kb

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from flask import Response
 
 from web.endpoints import Reply, endpoint, page, reply
+from web.responses import AnswerList, AnswerOut, ConversationList, ConversationOut, answer_json
 from web.schemas import FeedbackIn, Paging
-from web.shapes import AnswerList, AnswerOut, ConversationList, ConversationOut, answer_json
 
 if TYPE_CHECKING:
     from kb.app import Kb
@@ -80,7 +80,7 @@ def delete_conversation(kb: Kb, principal: Principal, *, id: str) -> Response:
 def get_conversation(kb: Kb, principal: Principal, *, id: str) -> Response:
     """The questions and answers of a conversation."""
     from web.render import answer_html
-    from web.shapes import browser
+    from web.responses import browser
 
     data = []
     for answer in kb.conversations.messages(principal, id):

@@ -10,8 +10,8 @@ from werkzeug.exceptions import RequestedRangeNotSatisfiable
 
 from kb.errors import FieldError, Invalid
 from web.endpoints import Reply, endpoint, page, reply
+from web.responses import DocumentList, DocumentOut
 from web.schemas import DocumentIn, DocumentsQuery, RevisionQuery, metadata_of
-from web.shapes import DocumentList, DocumentOut
 
 if TYPE_CHECKING:
     from kb.app import Kb

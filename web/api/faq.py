@@ -12,9 +12,9 @@ from kb.errors import FieldError, Invalid, KbError, UnsupportedType
 from kb.store.faqfile import read_rows
 from web.endpoints import Reply, endpoint, page, reply
 from web.problems import field_errors
-from web.reading import IMPORT_LIMIT, body_bytes
+from web.requests import IMPORT_LIMIT, body_bytes
+from web.responses import FaqList, FaqOut, ImportReport, RowReport
 from web.schemas import FaqIn, FaqPatch, FaqQuery, ImportQuery
-from web.shapes import FaqList, FaqOut, ImportReport, RowReport
 
 if TYPE_CHECKING:
     from kb.app import Kb

@@ -9,13 +9,13 @@ from flask import Flask, Response, make_response, render_template
 
 from kb.errors import FieldError, Invalid
 from kb.types import SCOPES, Role
-from web import doors
-from web.doors import Policy
+from web import auth
+from web.auth import Policy
 from web.endpoints import endpoint, reply
-from web.idempotent import SECRET
-from web.pages.choice import writable
+from web.idempotency import SECRET
+from web.pages.collection_choice import writable
+from web.responses import iso
 from web.schemas import Name, Names, Paging, Strict
-from web.shapes import iso
 from web.status import status
 
 if TYPE_CHECKING:
@@ -36,12 +36,12 @@ PAGES = (
 def install(app: Flask, kb: Kb) -> None:
     """Add the pages; their rows come through the calls below."""
     for rule, name, scope, template in PAGES:
-        doors.route(app, rule, Policy("page", scope), _page(kb, template), methods=("GET",), name=name)
+        auth.route(app, rule, Policy("page", scope), _page(kb, template), methods=("GET",), name=name)
 
 
 def _page(kb: Kb, template: str) -> Any:
     def view() -> Response:
-        me = doors.principal()
+        me = auth.principal()
         return make_response(
             render_template(
                 template, collections=kb.collections.list(me), writable=writable(kb, me), scopes=SCOPES

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from flask import Flask, Response, make_response, render_template, request
 
-from web import doors
-from web.doors import Policy
+from web import auth
+from web.auth import Policy
 from web.schemas import MAX_QUESTION
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ def install(app: Flask, kb: Kb) -> None:
     """Add / and /c/<conversation>."""
 
     def chat(conversation: str = "") -> Response:
-        me = doors.principal()
+        me = auth.principal()
         entries, _ = kb.faqs.list(me, limit=LOOKED_AT)
         questions = [entry.question for entry in entries]
         documents, _ = kb.documents.list(me, limit=1)
@@ -39,8 +39,8 @@ def install(app: Flask, kb: Kb) -> None:
             )
         )
 
-    doors.route(app, "/", Policy("page"), chat, methods=("GET",), name="chat")
-    doors.route(app, "/c/<conversation>", Policy("page"), chat, methods=("GET",), name="chat.conversation")
+    auth.route(app, "/", Policy("page"), chat, methods=("GET",), name="chat")
+    auth.route(app, "/c/<conversation>", Policy("page"), chat, methods=("GET",), name="chat.conversation")
 
 
 def suggest(questions: list[str], chinese: bool) -> list[str]:

@@ -9,13 +9,13 @@ from flask import Flask, Response, make_response, render_template, request
 from pydantic import Field
 
 from kb.errors import NotFound
-from web import doors
-from web.doors import Policy
+from web import auth
+from web.auth import Policy
 from web.endpoints import Reply, endpoint, page, reply
-from web.pages.choice import writable
-from web.pages.paper import WINDOW, Hits, cut, find, laid
+from web.pages.collection_choice import writable
+from web.pages.document_text import WINDOW, Hits, cut, find, laid
+from web.responses import DocumentList, DocumentOut
 from web.schemas import Strict
-from web.shapes import DocumentList, DocumentOut
 
 if TYPE_CHECKING:
     from kb.app import Kb
@@ -29,7 +29,7 @@ def install(app: Flask, kb: Kb) -> None:
     """Add /documents and /documents/<id>."""
 
     def documents() -> Response:
-        me = doors.principal()
+        me = auth.principal()
         return make_response(
             render_template(
                 "documents.html",
@@ -41,7 +41,7 @@ def install(app: Flask, kb: Kb) -> None:
         )
 
     def show(id: str) -> Response:
-        me = doors.principal()
+        me = auth.principal()
         document = kb.documents.get(me, id)
         revision, start, end = _number("revision"), _number("start"), _number("end")
         notice = None
@@ -74,11 +74,11 @@ def install(app: Flask, kb: Kb) -> None:
             )
         )
 
-    doors.route(
+    auth.route(
         app, "/documents", Policy("page", "documents:read"), documents, methods=("GET",), name="documents"
     )
     for rule, name in (("/documents/<id>", "document"), ("/documents/<id>/view", "document.view")):
-        doors.route(app, rule, Policy("page", "documents:read"), show, methods=("GET",), name=name)
+        auth.route(app, rule, Policy("page", "documents:read"), show, methods=("GET",), name=name)
 
 
 def _title(kb: Kb, me: Principal, name: str) -> str:

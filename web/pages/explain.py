@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from flask import Flask, Response, make_response, render_template, request
 from werkzeug.exceptions import NotFound as NothingHere
 
-from web import doors
-from web.doors import Policy
+from web import auth
+from web.auth import Policy
 from web.problems import KINDS
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def install(app: Flask, kb: Kb) -> None:
 
     def reader() -> Principal | None:
         """Who is signed in, if anybody: these pages are open, but should not lose their reader's menu."""
-        token = request.cookies.get(doors.doors().cookie)
+        token = request.cookies.get(auth.doors().cookie)
         return kb.sessions.principal(token) if token else None
 
     def reference() -> Response:
@@ -51,7 +51,7 @@ def install(app: Flask, kb: Kb) -> None:
         ("/problems/<slug>", problem, "problem"),
         ("/problems/", problems, "problems"),
     ):
-        doors.route(app, rule, Policy("open"), view, methods=("GET",), name=name)
+        auth.route(app, rule, Policy("open"), view, methods=("GET",), name=name)
 
 
 def _resolver(document: dict[str, Any]) -> Any:

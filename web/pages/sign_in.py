@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 from flask import Flask, Response, make_response, redirect, render_template, request
 
 from kb.errors import Conflict, Invalid, KbError, NotFound, RateLimited, Unauthenticated
-from web import doors
-from web.doors import Policy
+from web import auth
+from web.auth import Policy
 from web.limits import network
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def install(app: Flask, kb: Kb) -> None:
         onward = _inside(request.form.get("next"))
         names = (f"account:{email.lower()[:200]}", f"address:{network(request.remote_addr)}")
         try:
-            doors.doors().sign_ins.attempt(*names)
+            auth.doors().sign_ins.attempt(*names)
             principal = kb.users.verify(email, password)
         except (Unauthenticated, Invalid):
             return _form(
@@ -44,7 +44,7 @@ def install(app: Flask, kb: Kb) -> None:
             response = _form("login.html", 429, next=onward, email=email, wrong=error.detail)
             response.headers["Retry-After"] = str(error.retry_after or 60)
             return response
-        doors.doors().sign_ins.succeeded(*names)
+        auth.doors().sign_ins.succeeded(*names)
         return _enter(kb, principal, onward)
 
     def setup(token: str) -> Response:
@@ -60,26 +60,26 @@ def install(app: Flask, kb: Kb) -> None:
             )
         address = f"setup:{network(request.remote_addr)}"
         try:
-            doors.doors().sign_ins.attempt(address)
+            auth.doors().sign_ins.attempt(address)
             principal = kb.users.redeem(token, email, name, password)
         except (Invalid, Conflict, RateLimited) as error:
             return _form("setup.html", error.status, email=email, name=name, wrong=error.detail)
         except (NotFound, Unauthenticated):
             return _form("setup.html", 404, gone=True)
-        doors.doors().sign_ins.succeeded(address)
+        auth.doors().sign_ins.succeeded(address)
         return _enter(kb, principal, "/")
 
     def logout() -> Response:
-        token = request.cookies.get(doors.doors().cookie)
+        token = request.cookies.get(auth.doors().cookie)
         if token:
             kb.sessions.end(token)
         response = make_response(redirect("/login", 303))
-        response.delete_cookie(doors.doors().cookie, path="/", secure=doors.doors().https, httponly=True)
+        response.delete_cookie(auth.doors().cookie, path="/", secure=auth.doors().https, httponly=True)
         response.headers["Clear-Site-Data"] = '"cache"'
         return response
 
     def account() -> Response:
-        me = doors.principal()
+        me = auth.principal()
         if request.method == "GET":
             return _form("account.html")
         old, new = request.form.get("old", ""), request.form.get("password", "")
@@ -87,21 +87,21 @@ def install(app: Flask, kb: Kb) -> None:
             return _form("account.html", 422, wrong="The two new passwords are not the same.")
         name = f"account-id:{me.id}"
         try:
-            doors.doors().sign_ins.attempt(name)
+            auth.doors().sign_ins.attempt(name)
             kb.users.verify(_email(kb, me), old)
             kb.users.set_password(me.id, new, principal=me)
         except Unauthenticated:
             return _form("account.html", 422, wrong="The current password is not right.")
         except KbError as error:
             return _form("account.html", error.status, wrong=error.detail)
-        doors.doors().sign_ins.succeeded(name)
+        auth.doors().sign_ins.succeeded(name)
         return _enter(kb, me, "/account?changed=1")
 
     both = ("GET", "POST")
-    doors.route(app, "/login", Policy("open"), login, methods=both, name="login")
-    doors.route(app, "/setup/<token>", Policy("open"), setup, methods=both, name="setup")
-    doors.route(app, "/logout", Policy("open"), logout, methods=("POST",), name="logout")
-    doors.route(app, "/account", Policy("page"), account, methods=both, name="account")
+    auth.route(app, "/login", Policy("open"), login, methods=both, name="login")
+    auth.route(app, "/setup/<token>", Policy("open"), setup, methods=both, name="setup")
+    auth.route(app, "/logout", Policy("open"), logout, methods=("POST",), name="logout")
+    auth.route(app, "/account", Policy("page"), account, methods=both, name="account")
 
 
 def _email(kb: Kb, me: Principal) -> str:
@@ -110,19 +110,19 @@ def _email(kb: Kb, me: Principal) -> str:
 
 def _enter(kb: Kb, principal: Principal, onward: str) -> Response:
     """A new session, never one that was there before sign-in, and on to the page."""
-    old = request.cookies.get(doors.doors().cookie)
+    old = request.cookies.get(auth.doors().cookie)
     if old:
         kb.sessions.end(old)
     days = kb.settings.session_days
     response = make_response(redirect(onward, 303))
     response.set_cookie(
-        doors.doors().cookie,
+        auth.doors().cookie,
         kb.sessions.start(principal, days),
         max_age=days * 86400,
         path="/",
         httponly=True,
         samesite="Lax",
-        secure=doors.doors().https,
+        secure=auth.doors().https,
     )
     return response
 

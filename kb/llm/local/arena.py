@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kb.llm.local import quant
-from kb.llm.local.room import taking
+from kb.llm.local.headroom import taking
 from kb.llm.local.types import Packed
 
 

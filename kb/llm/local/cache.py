@@ -27,9 +27,9 @@ from kb.llm.local.dense import Dense
 from kb.llm.local.errors import ModelError
 from kb.llm.local.guesses import Guesses
 from kb.llm.local.loader import Load, Loader
-from kb.llm.local.mend import SourceMender
 from kb.llm.local.populate import Populater
 from kb.llm.local.reader import STAGING, Readers
+from kb.llm.local.repair import SourceMender
 from kb.llm.local.slots import Key, Slot, SlotTable
 from kb.llm.local.store import Store, expert_pairs
 from kb.llm.local.types import Expert, Packed

@@ -9,8 +9,7 @@ import select
 import socket
 import time
 from collections.abc import Callable, Iterable, Iterator
-from http.server import BaseHTTPRequestHandler
-from typing import TYPE_CHECKING
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from kb.errors import Invalid, KbError, NotFound, TooLarge, UnsupportedType
 from kb.llm.local.completions import Completion
@@ -19,9 +18,7 @@ from kb.llm.local.protocol import ChatBody, CompletionBody, parse
 from kb.llm.local.responses import Json, error_body, status_of
 from kb.llm.local.sequences import Event, Failed
 from kb.llm.local.service import Service
-
-if TYPE_CHECKING:
-    from kb.llm.local.server import Server
+from kb.llm.local.state import State
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +32,13 @@ class Gone(Exception):
     """The client has closed its connection."""
 
 
+class ModelServer(ThreadingHTTPServer):
+    """What a connection needs of the server it belongs to."""
+
+    state: State
+    connections: int
+
+
 class Handler(BaseHTTPRequestHandler):
     """Speaks HTTP/1.1 with connections kept alive."""
 
@@ -42,7 +46,7 @@ class Handler(BaseHTTPRequestHandler):
     server_version, sys_version = "kb-model", ""
     timeout = SOCKET_S
     disable_nagle_algorithm = True
-    server: Server
+    server: ModelServer
 
     def do_GET(self) -> None:
         """/v1/models, /livez, /metrics."""

@@ -15,11 +15,11 @@ from kb.llm.local.kernels.compile import best_path
 from kb.llm.local.kernels.objects import Objects
 from kb.llm.local.kv import KVCache
 from kb.llm.local.limits import Limits
+from kb.llm.local.memory_pressure import Relief
 from kb.llm.local.model import Model
 from kb.llm.local.prefix import PagePool
 from kb.llm.local.prefix_disk import PrefixDisk
 from kb.llm.local.reader import STAGING
-from kb.llm.local.relief import Relief
 from kb.llm.local.scheduler import Scheduler
 from kb.llm.local.service import Service, tokenizer_of
 from kb.llm.local.settings import LocalModelSettings, parse_size

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from kb.errors import FieldError, Invalid
-from kb.llm.local.room import room
+from kb.llm.local.headroom import room
 from kb.llm.local.sampling import SamplingParams
 
 MOST_TEXTS = 32  # prompts × n of one request

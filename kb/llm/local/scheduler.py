@@ -16,16 +16,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kb.errors import Busy, Invalid, KbError
+from kb.llm.local.admission import Waiting, stopping
 from kb.llm.local.budget import StepBudget
 from kb.llm.local.counters import Counters
 from kb.llm.local.errors import ModelError, OutOfPages, no_memory
 from kb.llm.local.holdings import Holdings, Keeper
 from kb.llm.local.limits import Limits
+from kb.llm.local.memory_pressure import Relief
 from kb.llm.local.prefix import PagePool
-from kb.llm.local.relief import Relief
 from kb.llm.local.sequences import Failed, Finished, Sequence, as_batch
 from kb.llm.local.types import PAGE, Batch, Engine
-from kb.llm.local.waiting import Waiting, stopping
 
 log = logging.getLogger(__name__)
 

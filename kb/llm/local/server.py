@@ -13,13 +13,12 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from http.server import ThreadingHTTPServer
 from pathlib import Path
 from types import FrameType
 
 from kb.errors import Conflict
 from kb.llm.local.errors import no_memory
-from kb.llm.local.handler import Handler
+from kb.llm.local.handler import Handler, ModelServer
 from kb.llm.local.responses import error_body
 from kb.llm.local.settings import LocalModelSettings
 from kb.llm.local.state import State
@@ -58,7 +57,7 @@ def _turn_away(connection: socket.socket) -> None:
         connection.send(_AWAY)
 
 
-class Server(ThreadingHTTPServer):
+class Server(ModelServer):
     """A thread per connection, and a limit of them."""
 
     daemon_threads = True

@@ -13,7 +13,7 @@ from functools import lru_cache
 import tokenizers
 
 from kb.llm.local.errors import BadModel
-from kb.llm.local.room import room
+from kb.llm.local.headroom import room
 
 A_CHARACTER = 2048  # bytes of memory that the library may take for one
 MASK = "\ufdd0"  # a noncharacter: text may not contain it, so it can hide control tokens in people's text

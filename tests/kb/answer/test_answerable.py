@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from kb.answer import answerable, extract, strange
+from kb.answer import answerable, entities, extract
 from tests.fakes import FakeEncoder
 from tests.fakes_answer import ALICE, HANDBOOK, FakeRetriever, passage
 
@@ -40,9 +40,9 @@ def test_the_weights_name_every_feature() -> None:
 
 def test_a_code_that_no_passage_holds_is_strange() -> None:
     table = passage(1, "Errors", "Error E01: tank empty. Error E02: too hot. BG-310 is the brew group.")
-    assert strange.strange_codes("What does error E14 mean?", [table]) == ["e14"]
-    assert strange.strange_codes("What does error E02 mean?", [table]) == []
-    assert strange.strange_codes("How much is the BG-310?", [table]) == []
-    assert strange.strange_codes("How much is the BG-31?", [table]) == ["bg-31"]
-    assert strange.strange_codes("What happened on the 3rd of May 2026 in the 90s?", [table]) == []
-    assert strange.strange_codes("报错E14是什么意思？", [table]) == ["e14"]
+    assert entities.strange_codes("What does error E14 mean?", [table]) == ["e14"]
+    assert entities.strange_codes("What does error E02 mean?", [table]) == []
+    assert entities.strange_codes("How much is the BG-310?", [table]) == []
+    assert entities.strange_codes("How much is the BG-31?", [table]) == ["bg-31"]
+    assert entities.strange_codes("What happened on the 3rd of May 2026 in the 90s?", [table]) == []
+    assert entities.strange_codes("报错E14是什么意思？", [table]) == ["e14"]

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kb.answer.expects import carries, expected
+from kb.answer.answer_type import carries, expected
 from kb.answer.words import chinese, question_terms, terms
 from kb.index.sentences import LONGEST, spans
 

@@ -1,4 +1,4 @@
-// Stored text keeps a table as lines with tabs; here such lines become a table again (web/pages/paper.py does it for pages).
+// Stored text keeps a table as lines with tabs; here such lines become a table again (web/pages/document_text.py does it for pages).
 import { el } from "/static/js/ui.js";
 
 /** The runs `[text, make]` line by line; a line is whole however many runs it is cut into. */

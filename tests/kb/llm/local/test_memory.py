@@ -20,10 +20,10 @@ from kb.llm.local.cache import CachedStore
 from kb.llm.local.config import ModelConfig
 from kb.llm.local.errors import ModelError, OutOfPages
 from kb.llm.local.kv import KVCache
+from kb.llm.local.memory_pressure import Relief
 from kb.llm.local.model import Model
 from kb.llm.local.pack import pack
 from kb.llm.local.prefix import PagePool
-from kb.llm.local.relief import Relief
 from kb.llm.local.server import Server
 from kb.llm.local.settings import LocalModelSettings, available_memory
 from kb.llm.local.state import State

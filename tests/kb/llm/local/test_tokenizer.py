@@ -121,7 +121,7 @@ def test_a_tokenizer_of_another_kind_is_refused() -> None:
 def test_without_memory_it_says_so_before_the_library_ends_the_process(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("kb.llm.local.room.ROOM", 1 << 60)
+    monkeypatch.setattr("kb.llm.local.headroom.ROOM", 1 << 60)
     with pytest.raises(MemoryError):
         TOKENIZER.encode("word")
     with pytest.raises(MemoryError):
@@ -132,6 +132,6 @@ def test_a_request_is_refused_before_its_reader_ends_the_process(monkeypatch: py
     """pydantic's core is written in Rust as well."""
     from kb.llm.local.protocol import ChatBody, parse
 
-    monkeypatch.setattr("kb.llm.local.room.ROOM", 1 << 60)
+    monkeypatch.setattr("kb.llm.local.headroom.ROOM", 1 << 60)
     with pytest.raises(MemoryError):
         parse(ChatBody, b'{"messages": [{"role": "user", "content": "hi"}]}')

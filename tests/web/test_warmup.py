@@ -11,8 +11,8 @@ import pytest
 
 from kb.errors import Unavailable
 from tests.web.conftest import World
-from web import opening
-from web.opening import Opening
+from web import warmup
+from web.warmup import Opening
 
 
 class SlowIndex:
@@ -57,7 +57,7 @@ def test_ready_only_when_the_index_is_open_and_the_rest_works_before(world: Worl
     index = SlowIndex()
     world.app.extensions["kb.opening"] = Opening(parts(world, index)).start()
     client = world.app.test_client()
-    assert until(world, 503) == {"status": "not ready", "index": opening.RUNNING}
+    assert until(world, 503) == {"status": "not ready", "index": warmup.RUNNING}
     assert client.get("/livez").status_code == 200
     assert world.browser("reader").get("/").status_code == 200
     index.let.set()
@@ -68,7 +68,7 @@ def test_ready_only_when_the_index_is_open_and_the_rest_works_before(world: Worl
 def test_what_fails_is_said_and_tried_again(
     world: World, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(opening, "AGAIN_S", 0.05)
+    monkeypatch.setattr(warmup, "AGAIN_S", 0.05)
     index = SlowIndex(failures=3)
     index.let.set()
     made = Opening(parts(world, index))

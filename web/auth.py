@@ -25,10 +25,10 @@ from werkzeug.exceptions import NotFound as NothingHere
 
 from kb.access.principals import SYSTEM
 from kb.errors import Forbidden, RateLimited, TooLarge, Unauthenticated
-from kb.local import LocalDoor, opens
+from kb.local_access import LocalDoor, opens
 from web.limits import Allowance, Buckets, Throttle, network
-from web.reading import in_hand
-from web.standing import RECHECK_S
+from web.requests import in_hand
+from web.revocation import RECHECK_S
 
 if TYPE_CHECKING:
     from kb.app import Kb

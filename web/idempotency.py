@@ -17,7 +17,7 @@ from pydantic import BaseModel
 from werkzeug.datastructures import FileStorage
 
 from kb.errors import Busy, DiskFull, FieldError, Invalid
-from web.reading import IMPORT_LIMIT, body_bytes
+from web.requests import IMPORT_LIMIT, body_bytes
 
 if TYPE_CHECKING:
     from kb.app import Kb

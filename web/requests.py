@@ -16,8 +16,8 @@ from werkzeug.exceptions import RequestEntityTooLarge, RequestTimeout
 
 from kb.errors import FieldError, Invalid, KbError, NotFound, TooLarge, UnsupportedType
 from kb.settings import Settings
-from web.patience import SMALL
 from web.problems import invalid
+from web.slow_clients import SMALL
 from web.transfers import place
 
 JSON_LIMIT = 2**20
@@ -118,7 +118,7 @@ def upload(model: type[BaseModel], settings: Settings) -> tuple[Any, FileStorage
 
 
 def in_hand() -> bool:
-    """Whether the whole body was here when the request was given a thread (web/patience.py), so that none waits for it."""
+    """Whether the whole body was here when the request was given a thread (web/slow_clients.py), so that none waits for it."""
     length = request.content_length
     parts = request.headers.get("Transfer-Encoding") or request.headers.get("Expect")
     return not parts and (length is None or length <= SMALL)

@@ -10,7 +10,7 @@ import pytest
 from kb.app import build
 from kb.commands import sample
 from kb.errors import Busy
-from kb.ops import patience
+from kb.ops import retry
 from kb.settings import Settings
 from kb.store import SYSTEM
 from tests.fakes import FakeEncoder
@@ -24,10 +24,10 @@ def test_waits_while_it_is_busy_and_gives_up_at_last(monkeypatch: pytest.MonkeyP
             raise left.pop()
         return "done"
 
-    assert patience.patiently(call, pause_s=0) == "done"
+    assert retry.patiently(call, pause_s=0) == "done"
     left.extend(Busy("busy") for _ in range(3))
     with pytest.raises(Busy):
-        patience.patiently(call, tries=3, pause_s=0)
+        retry.patiently(call, tries=3, pause_s=0)
 
 
 def test_the_sample_is_loaded_whole_though_the_database_is_busy(

@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from kb.errors import KbError, Unavailable
-from kb.local import find_door
+from kb.local_access import find_door
 
 
 def state_directory() -> Path:

@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from kb.store import audit
 from kb.store.blobs import Blobs
 from kb.store.db import Database
-from kb.store.mend import sweep
+from kb.store.repair import sweep
 from kb.store.scope import SYSTEM
 from kb.store.tables import ConversationRow, DocumentRow, JobRow, RevisionRow
 from kb.store.values import now

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from kb.answer import courtesy
+from kb.answer import smalltalk
 from tests.fakes_answer import FakeConversations
 from tests.kb.answer.test_ask import asker, run
 
@@ -23,7 +23,7 @@ from tests.kb.answer.test_ask import asker, run
     ],
 )
 def test_courtesy_is_seen(text: str) -> None:
-    assert courtesy.only(text)
+    assert smalltalk.only(text)
 
 
 @pytest.mark.parametrize(
@@ -41,7 +41,7 @@ def test_courtesy_is_seen(text: str) -> None:
     ],
 )
 def test_whatever_asks_is_a_question(text: str) -> None:
-    assert not courtesy.only(text)
+    assert not smalltalk.only(text)
 
 
 def test_a_greeting_is_answered_without_searching() -> None:

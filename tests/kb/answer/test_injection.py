@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from kb.answer import answer_text
-from kb.answer.planted import asked_about, planted
+from kb.answer.injection import asked_about, planted
 from kb.index.sentences import spans
 from kb.types import Answer, Question
 from tests.fakes_answer import ALICE, FakeRetriever

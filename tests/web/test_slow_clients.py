@@ -21,8 +21,8 @@ from kb.settings import Settings
 from kb.types import Principal
 from tests.web.conftest import Template
 from tests.web.test_server import Running, running
-from web import patience, transfers
-from web.patience import Connection, Worker
+from web import slow_clients, transfers
+from web.slow_clients import Connection, Worker
 from web.sockets import Socket
 
 MANY = 150  # more than the server has threads
@@ -280,8 +280,8 @@ def test_files_on_their_way_hold_places_until_they_are_sent(places: Flask) -> No
 
 
 def test_a_head_is_looked_at_once_however_its_body_comes(monkeypatch: pytest.MonkeyPatch) -> None:
-    looked = Mock(wraps=patience._LENGTH)
-    monkeypatch.setattr(patience, "_LENGTH", looked)
+    looked = Mock(wraps=slow_clients._LENGTH)
+    monkeypatch.setattr(slow_clients, "_LENGTH", looked)
     ours, theirs = socket.socketpair()
     with theirs, closing(Connection(Config(), ours, None, None)) as conn:
         for letter in b"\r\nPOST / HTTP/1.1\r\ncontent-length: 300\r\n\r\n" + b"\r\n" * 150:
@@ -302,7 +302,7 @@ def test_a_word_before_an_answer_waits_for_no_reader_either() -> None:
 
 
 def test_what_is_kept_for_all_clients_together_has_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(patience, "HELD", 1000)
+    monkeypatch.setattr(slow_clients, "HELD", 1000)
     worker = Worker(0, os.getppid(), [], None, 30, Config(), None)
     with selectors.DefaultSelector() as worker.poller, ExitStack() as stack:
         stack.callback(worker.tmp.close)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ingest.expand import expand, safe_name
+from ingest.paths import expand, safe_name
 from kb.errors import Invalid, NotFound
 
 FILES = Path(__file__).resolve().parents[1] / "files"

@@ -15,7 +15,7 @@ from kb.store.values import now
 from kb.types import READY_STATES
 
 
-def mend(db: Database, blobs: Blobs) -> list[str]:
+def repair_rows(db: Database, blobs: Blobs) -> list[str]:
     """Repair, and say what was done, a sentence each; nothing to do: an empty list."""
     done: list[str] = []
     with db.write() as session:

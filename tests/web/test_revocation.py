@@ -11,13 +11,13 @@ import pytest
 from kb.store import SYSTEM
 from kb.types import Event
 from tests.web.conftest import Caller, World, events
-from web import doors, standing
+from web import auth, revocation
 
 
 @pytest.fixture(autouse=True)
 def looking_always(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(standing, "RECHECK_S", 0.0)
-    monkeypatch.setattr(doors, "RECHECK_S", 0.0)
+    monkeypatch.setattr(revocation, "RECHECK_S", 0.0)
+    monkeypatch.setattr(auth, "RECHECK_S", 0.0)
 
 
 def told(world: World, caller: Caller, change: Callable[[], Any]) -> list[tuple[str, Any]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from kb.answer import answer_text, answerable, extract, strange
+from kb.answer import answer_text, answerable, entities, extract
 from kb.types import Answer, Question, Turn
 from tests.fakes_answer import ALICE, FakeRetriever, passage
 from tests.kb.answer.test_ask import asker
@@ -60,11 +60,11 @@ def test_words_carried_from_earlier_turns_prove_nothing_about_the_question() -> 
 )
 def test_numbered_names(question: str, missing: list[str]) -> None:
     shown = [passage(n, *item) for n, item in enumerate(DOCUMENTS.items(), 1)]
-    assert strange.strange_codes(question, shown) == missing
+    assert entities.strange_codes(question, shown) == missing
 
 
 def test_share_of_strange_names() -> None:
     shown = [passage(1, "Delivery", DOCUMENTS["Delivery"])]
-    assert strange.strange_names("Do parcels to Scotland and Wales cost more?", shown) == 0.5
-    assert strange.strange_names("Do Scotland's parcels cost more?", shown) == 0
-    assert strange.strange_names("Do parcels cost more?", shown) == 0
+    assert entities.strange_names("Do parcels to Scotland and Wales cost more?", shown) == 0.5
+    assert entities.strange_names("Do Scotland's parcels cost more?", shown) == 0
+    assert entities.strange_names("Do parcels cost more?", shown) == 0

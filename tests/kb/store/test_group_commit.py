@@ -14,8 +14,8 @@ from sqlalchemy.orm import Session
 
 from kb.errors import Busy, NotFound
 from kb.store import Database
+from kb.store.group_commit import MOST, Together, _Write
 from kb.store.tables import MetaRow
-from kb.store.together import MOST, Together, _Write
 from tests.waiting import until
 
 
