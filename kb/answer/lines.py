@@ -1,4 +1,4 @@
-"""A document's lines as an answer shows them: prose flows, items and table rows keep lines of their own."""
+"""A document's lines as an answer shows them: prose flows, items, bullet points and table rows keep lines of their own."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import re
 from itertools import groupby
 
 _ITEM = re.compile(r"[-*•] |\d{1,3}[.)、] ?")
+# the points of a slide: paragraphs of one line that end like no sentence
+_POINT = re.compile(r"(?!#|[-*•] |\d{1,3}[.)、])[^\t\n]*[^\s.!?。！？…:：;；]")
 
 
 def lines(text: str) -> str:
@@ -14,7 +16,7 @@ def lines(text: str) -> str:
     Stored text has a table row to a line, its cells parted by tabs: rows in a row become a table, the first its
     heading (every piece of a split table begins with it); one alone becomes cells beside each other.
     """
-    found = [line for line in text.splitlines() if line.strip()]
+    found = _points(text)
     found = [line for line in found if not line.startswith("#")] or [line.lstrip("# ") for line in found]
     shown = ""
     for tabs, group in groupby(found, key=lambda line: line.strip(" ").count("\t")):
@@ -26,8 +28,22 @@ def lines(text: str) -> str:
         else:
             for line in (" ".join(row.split()) for row in rows):
                 apart = "" if shown.endswith("\n") else "\n" if _ITEM.match(line) else " "
-                shown += apart + line
+                shown += apart + line if line else "\n\n"
     return shown.strip()
+
+
+def _points(text: str) -> list[str]:
+    """The lines of a text, points in a row marked as items; an empty line ends their list."""
+    found: list[str] = []
+    for point, group in groupby(
+        re.split(r"\n\s*\n", text), key=lambda part: bool(_POINT.fullmatch(part.strip()))
+    ):
+        parts = [part.strip("\n") for part in group]
+        if point and len(parts) > 1:
+            found += [*(f"- {part.strip()}" for part in parts), ""]
+        else:
+            found += [line for part in parts for line in part.splitlines() if line.strip()]
+    return found
 
 
 def _cells(row: str) -> list[str]:

@@ -17,6 +17,11 @@ from kb.answer.quotations import compose
         ("# Head only", "Head only"),
         ("Needs:\n- tea\n- milk", "Needs:\n- tea\n- milk"),
         (
+            "New:\n\nNo boiler\n\nTank of 1.8 litres\n\nMeasured in May.",
+            "New:\n- No boiler\n- Tank of 1.8 litres\n\nMeasured in May.",
+        ),
+        ("A line without an end\n\nA sentence.", "A line without an end A sentence."),
+        (
             "Product\tWarranty\nBrio 2, Brio 3\t3 years",
             "| Product | Warranty |\n| --- | --- |\n| Brio 2, Brio 3 | 3 years |",
         ),
