@@ -6,8 +6,9 @@ import re
 import tracemalloc
 
 from kb.store import SYSTEM
+from kb.store.documents import DocumentText
 from tests.web.conftest import World, publish
-from web.pages.document_text import COLUMNS, Hits, Piece, find, laid
+from web.pages.document_text import COLUMNS, Hits, Piece, cut, find, laid
 
 
 def offered(page: str, part: str) -> list[str]:
@@ -122,6 +123,15 @@ def test_one_row_of_thousands_of_cells_does_not_widen_all_others(world: World) -
     page = world.browser("admin").get(f"/documents/{id_}").get_data(as_text=True)
     assert page.count("<td") == COLUMNS + 3 * page.count("<span>a</span>")
     assert page.count(f'<td colspan="{COLUMNS - 2}"></td>') == page.count("<span>a</span>") > 5_000
+
+
+def test_a_heading_that_begins_a_page_is_a_heading() -> None:
+    pieces = cut(DocumentText("One.\n\n\f# Two\n\nSaid.", (0, 7), "Slides", 1), 0, None, None)
+    assert [(p.page, p.text.strip(), p.heading) for p in pieces] == [
+        (1, "One.", False),
+        (2, "Two", True),
+        (2, "Said.", False),
+    ]
 
 
 def test_lines_with_tabs_are_laid_as_tables_and_no_character_is_lost() -> None:

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from kb.store.documents import DocumentText
 
-_HEADING = re.compile(r"^#{1,6} +(\S.*)$", re.MULTILINE)
+_HEADING = re.compile(
+    r"(?:^|(?<=\f))#{1,6} +(\S.*)$", re.MULTILINE
+)  # the first line of a page stands behind its form feed
 WINDOW = 60_000  # characters of text on one page
 COLUMNS = 256  # of a table; what a row has beyond them stands in its last cell, as it is stored
 
