@@ -13,7 +13,7 @@ from sqlalchemy import update
 
 from kb.errors import NotFound
 from kb.ops.doctor import check
-from kb.store import SYSTEM, Blobs, Collections, Conversations, Database, Documents, Jobs, retention
+from kb.store import SYSTEM, Blobs, Collections, Conversations, Database, Documents, Jobs, upkeep
 from kb.store.tables import ConversationRow
 from kb.store.values import new_id, now
 from kb.types import Answer
@@ -61,9 +61,9 @@ def test_without_limits_only_litter_goes(
     path, _, _ = documents.content(SYSTEM, gone.id)
     documents.delete(SYSTEM, gone.id)
     (blobs.directory / "tmp" / "left").write_text("half an upload")
-    assert retention(house.db, blobs)["files"] == 0  # younger than a day: somebody may be at it
+    assert upkeep(house.db, blobs)["files"] == 0  # younger than a day: somebody may be at it
     age_files(blobs.directory, 2)
-    assert retention(house.db, blobs) == {"conversations": 0, "revisions": 0, "files": 2}
+    assert upkeep(house.db, blobs) == {"conversations": 0, "revisions": 0, "files": 2}
     assert not path.exists() and len(list(blobs.all())) == 3
     assert check(house, full=True).findings == ()
 
@@ -74,12 +74,12 @@ def test_old_revisions_go_with_their_files_and_the_one_that_answers_stays(
     for n in range(5):
         document = put(documents, jobs, f"text {n}", "a.txt")
     documents.add(SYSTEM, "docs", io.BytesIO(b"not read yet"), "a.txt")  # 6: 5 answers until it is read
-    assert retention(house.db, blobs, keep_revisions=1)["revisions"] == 4
+    assert upkeep(house.db, blobs, keep_revisions=1)["revisions"] == 4
     assert documents.text(SYSTEM, document.id).text == "text 4"
     with pytest.raises(NotFound, match="no revision 2"):
         documents.text(SYSTEM, document.id, 2)
     age_files(blobs.directory, 2)
-    assert retention(house.db, blobs, keep_revisions=1)["files"] == 4
+    assert upkeep(house.db, blobs, keep_revisions=1)["files"] == 4
     assert check(house, full=True).ok
     put(documents, jobs, "not read yet", "a.txt")
     assert documents.text(SYSTEM, document.id).revision == 6
@@ -95,8 +95,8 @@ def test_conversations_go_by_their_last_question(house: House, db: Database) -> 
             .where(ConversationRow.id == old)
             .values(updated_at=now() - timedelta(days=31))
         )
-    assert retention(db, house.blobs, keep_answers_days=32)["conversations"] == 0
-    assert retention(db, house.blobs, keep_answers_days=30)["conversations"] == 1
+    assert upkeep(db, house.blobs, keep_answers_days=32)["conversations"] == 0
+    assert upkeep(db, house.blobs, keep_answers_days=30)["conversations"] == 1
     assert [row.id for row in conversations.list(SYSTEM)[0]] == [new]
     with pytest.raises(NotFound):
         conversations.messages(SYSTEM, old)
