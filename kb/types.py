@@ -14,6 +14,7 @@ Tier = Literal["faq", "generated", "extractive", "none"]
 Support = Literal["full", "partial", "none", "unchecked"]
 EventKind = Literal["status", "sources", "token", "citations", "done", "error"]
 
+SURE = 0.5  # chance from which a quotation is given as the answer, not as a possible one
 SCOPES = ("ask", "search", "documents:read", "documents:write", "faq:write", "admin")
 READY_STATES = ("ready", "ready_with_warnings")
 FINAL_STATES = ("ready", "ready_with_warnings", "failed", "quarantined")
@@ -169,6 +170,11 @@ class Answer:
     created_at: datetime
     notice: str | None = None
     confidence: float = 0.0
+
+    @property
+    def sure(self) -> bool:
+        """Whether a quotation is more likely an answer than not. Other tiers say in their own way what they are worth."""
+        return self.tier != "extractive" or self.confidence >= SURE
 
 
 @dataclass(frozen=True)

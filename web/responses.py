@@ -83,6 +83,9 @@ class AnswerOut(Out):
     timings_ms: Mapping[str, float]
     created_at: Time
     notice: str | None = Field(None, description="Something the reader should know, e.g. why it quotes.")
+    sure: bool = Field(
+        description="False for a quotation that is as likely beside the question as an answer to it."
+    )
 
 
 class PassagesOut(Out):

@@ -27,6 +27,7 @@ from kb.llm import Queue
 from kb.ports import Cancel, ChatModel, Encoder
 from kb.settings import Settings
 from kb.types import (
+    SURE,
     Answer,
     Citation,
     Event,
@@ -209,9 +210,10 @@ class Asker:
     ) -> Draft:
         with run.step("cite"):
             text, sources = quoted(reading, passages)
-        return Draft(
-            text, "extractive", True, "full", sources, passages, None, say(notice, run.language), confidence
-        )
+        told = say(notice, run.language)
+        if confidence < SURE:
+            told = f"{told} {say('unsure', run.language)}"
+        return Draft(text, "extractive", True, "full", sources, passages, None, told, confidence)
 
     def _generated(
         self, run: Run, outcome: Generated, passages: tuple[Passage, ...], confidence: float

@@ -39,6 +39,10 @@ _TEXTS: dict[str, dict[Language, str]] = {
         "en": "Quoted from the documents; the language model broke off, so its text was discarded.",
         "zh": "以下内容摘自文档原文；语言模型的回答中断，其内容已被丢弃。",
     },
+    "unsure": {
+        "en": "This is the closest the documents come; it may not be what you asked.",
+        "zh": "以下是文档中最接近的内容，不一定正好回答您的问题。",
+    },
     "unsupported": {
         "en": "Not confirmed by the passages: {claims}",
         "zh": "未能在所引段落中核实：{claims}",

@@ -10,7 +10,7 @@ from kb.answer import Asker, answer_text
 from kb.errors import Busy, Invalid, NotFound, TooLarge, Unavailable
 from kb.llm import Queue
 from kb.settings import Settings
-from kb.types import Event, FaqMatch, Filters, Principal, Question, Turn
+from kb.types import SURE, Event, FaqMatch, Filters, Principal, Question, Turn
 from tests.fakes import FakeEncoder
 from tests.fakes_answer import ALICE, FakeChat, FakeConversations, FakeFaq, FakeRetriever
 
@@ -55,6 +55,16 @@ def test_without_a_model_it_quotes_and_says_so() -> None:
     assert answer.citations and all(c.quote in by_number[c.n].text for c in answer.citations)
     assert {"guard", "followup", "faq", "retrieve", "read", "save", "total"} <= answer.timings_ms.keys()
     assert [event.data["text"] for event in events if event.kind == "token"] == [answer.text]
+
+
+def test_a_quotation_below_even_chance_says_that_it_may_not_be_the_answer() -> None:
+    sure, unsure = (run(asker(), text)[-1].data for text in (LEAVE, "paid leave for house moving days"))
+    assert sure.tier == unsure.tier == "extractive" and unsure.confidence < SURE <= sure.confidence
+    assert sure.sure and not unsure.sure
+    assert (
+        unsure.notice
+        == f"{sure.notice} This is the closest the documents come; it may not be what you asked."
+    )
 
 
 def test_a_chinese_question_gets_chinese_words_around_the_quotation() -> None:

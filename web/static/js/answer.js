@@ -10,6 +10,7 @@ const TIERS = {
   extractive: ["quote", "Word for word", "", "Sentences taken word for word from the documents."],
   none: ["search", "No answer found", "warn", "The documents you may read hold no answer to this."],
 };
+const UNSURE = ["quote", "Possible answer", "warn", "Sentences taken word for word from the documents. They may not be what was asked."];
 const COURTESY = ["chat", "Not a question", "", "A greeting or thanks: nothing was searched."];
 const WITHHELD = ["warn", "Not shown any more", "warn", "A document it was made from was removed, or is not yours to read now."];
 
@@ -68,7 +69,7 @@ export class AnswerView {
     this.answer = answer;
     this.withheld = !answer.answerable && answer.tier !== "none"; // its documents are gone, or not this reader's any more
     const courtesy = answer.tier === "none" && answer.support === "unchecked";
-    const [name, text, tone, title] = this.withheld ? WITHHELD : courtesy ? COURTESY : TIERS[answer.tier] || TIERS.none;
+    const [name, text, tone, title] = this.withheld ? WITHHELD : courtesy ? COURTESY : answer.sure ? TIERS[answer.tier] || TIERS.none : UNSURE;
     this.node.removeAttribute("aria-busy");
     this.label.replaceChildren(el("span", { className: `tag ${tone}`, title }, icon(name), text));
     if (answer.support === "partial") this.label.append(el("span", { className: "tag warn" }, "Partly supported"));
