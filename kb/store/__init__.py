@@ -1,6 +1,7 @@
 """What is true: SQL rows and original files, the queue of work, and the set of collections one may read."""
 
 from kb.store import checks
+from kb.store.answer_days import AnswerDay, answer_days
 from kb.store.blobs import Blob, Blobs
 from kb.store.checks import Finding
 from kb.store.chunks import Chunks, IndexedChunk, LoadedChunk, LogBatch
@@ -19,6 +20,7 @@ from kb.store.scope import SYSTEM, Scope, allowed, need
 
 __all__ = [
     "SYSTEM",
+    "AnswerDay",
     "Blob",
     "Blobs",
     "Chunks",
@@ -39,6 +41,7 @@ __all__ = [
     "LogBatch",
     "Scope",
     "allowed",
+    "answer_days",
     "checks",
     "need",
     "private_directory",

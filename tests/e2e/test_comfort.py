@@ -129,6 +129,17 @@ def test_who_says_what_was_wrong_may_use_own_words(site: Site, page: Any) -> Non
     assert (found.reason, found.comment) == ("outdated", "It is 30 since May.")
 
 
+def test_the_status_page_draws_how_questions_were_answered(site: Site, page: Any) -> None:
+    page.goto("/admin")
+    page.wait_for_selector("#answer-days:has-text('No questions in the last 30 days.')")
+    open_chat(site, page, "Everybody has 27 days of leave.")
+    ask(page, "How many days of leave?")
+    page.goto("/admin")
+    assert page.get_attribute("#answer-days svg", "aria-label") == "1 quoted; at most 1 on one day"
+    bar = page.locator("#answer-days rect.part-extractive").bounding_box()
+    assert bar["height"] > 100 and bar["x"] > page.viewport_size["width"] / 2  # today is the last
+
+
 def test_a_file_that_was_not_sent_can_be_sent_again(site: Site, page: Any) -> None:
     page.goto("/documents")
     page.wait_for_selector("#nothing:has-text('No documents yet')")

@@ -39,6 +39,7 @@ APP_ONLY = {
     "document_states": "documents:read",
     "excerpt": "documents:read",
     "system_status": "admin",
+    "days_of_answers": "admin",
     "list_users": "admin",
     "create_user": "admin",
     "change_user": "admin",

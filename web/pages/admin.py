@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from flask import Flask, Response, make_response, render_template
 
 from kb.errors import FieldError, Invalid
+from kb.store import answer_days
 from kb.types import SCOPES, Role
 from web import auth
 from web.auth import Policy
@@ -83,6 +84,13 @@ def _call(method: Any, path: str, scope: str = "admin", **rest: Any) -> Any:
 def system_status(kb: Kb, principal: Principal) -> Response:
     """How the system is doing."""
     return reply(status(kb, principal))
+
+
+@_call("GET", "/answer-days")
+def days_of_answers(kb: Kb, principal: Principal) -> Response:
+    """How the questions of the last 30 days were answered."""
+    rows = answer_days(kb.db, principal)
+    return reply({"data": [{"day": row.day.isoformat(), **row.tiers} for row in rows]})
 
 
 @_call("GET", "/users")

@@ -1,4 +1,5 @@
 // The administration pages; each part runs on the page that has its elements.
+import { stackedDays } from "/static/js/chart.js";
 import { REASONS } from "/static/js/reasons.js";
 import { call, copy, day, el, icon, langOf, toast, withHeld, withQuery } from "/static/js/ui.js";
 
@@ -38,6 +39,13 @@ async function status() {
       tile("Version", s.version));
   }
   setTimeout(status, 5000);
+}
+
+const TIERS = [["faq", "From the FAQ"], ["generated", "Written by the model"], ["extractive", "Quoted"], ["none", "No answer found"]];
+
+async function answerDays() {
+  const found = await attempt(() => call("GET", "/answer-days"));
+  if (found) $("answer-days").replaceChildren(stackedDays(found.data, TIERS, "No questions in the last 30 days."));
 }
 
 // people
@@ -95,7 +103,7 @@ const feedback = (more = false) => page("feedback", (row) => el("tr", {}, asked(
   el("td", { "data-label": "It helped" }, el("span", { className: `tag ${row.rating === "up" ? "good" : "bad"}` }, row.rating === "up" ? "yes" : "no")),
   el("td", {}, el("span", { className: "clip" }, [REASONS[row.reason] || row.reason, row.comment].filter(Boolean).join(": "))), when(row.created_at, "When"), answerIt(row.question)), "Nobody has rated an answer yet.", more);
 
-if ($("status")) status();
+if ($("status")) { status(); answerDays(); }
 if ($("users")) {
   users();
   $("user-form").addEventListener("submit", (event) => {
