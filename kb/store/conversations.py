@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Select, and_, or_, select
+from sqlalchemy import ColumnElement, Select, and_, func, or_, select
 from sqlalchemy.orm import Session
 
 from kb.errors import FieldError, Invalid, NotFound
@@ -109,7 +109,9 @@ class Conversations:
                     tier=answer.tier,
                     answerable=answer.answerable,
                     body={**body, "conversation_id": conversation.id},
-                    created_at=answer.created_at.replace(tzinfo=None),
+                    created_at=_after_the_last(
+                        session, conversation.id, answer.created_at.replace(tzinfo=None)
+                    ),
                 )
             )
             return conversation.id
@@ -268,6 +270,14 @@ def _start(session: Session, principal: Principal, ticket_id: str | None, title:
 
 def _title(question: str) -> str:
     return clean(" ".join(question.split()))[:200]
+
+
+def _after_the_last(session: Session, conversation: str, moment: datetime) -> datetime:
+    """`moment`, or just after the turn before: wall clocks go back now and then, and turns stand in order of time."""
+    last = session.scalar(
+        select(func.max(AnswerRow.created_at)).where(AnswerRow.conversation_id == conversation)
+    )
+    return moment if last is None or last < moment else last + timedelta(microseconds=1)
 
 
 def _only_greeted(session: Session, conversation_id: str) -> bool:

@@ -97,6 +97,21 @@ def test_a_conversation_is_called_by_its_first_question_not_by_a_greeting(
     assert titles == ["Hello!", "Where are the keys?", "Where are the keys?"]
 
 
+def test_turns_stay_in_order_when_the_clock_goes_back(conversations: Conversations, shared: Document) -> None:
+    id_ = conversations.start_or_get(ANN, None, None, "First")
+    for n, hours in enumerate((0, -1, -2)):
+        turn = answer(
+            id_, shared.id, id_=f"ans_{9 - n}", question=f"q{n}", created_at=T0 + timedelta(hours=hours)
+        )
+        conversations.save(ANN, turn, "")
+    assert [turn.question for turn in conversations.messages(ANN, id_)] == ["q0", "q1", "q2"]
+    assert [turn.text for turn in conversations.history(ANN, id_, 8) if turn.role == "user"] == [
+        "q0",
+        "q1",
+        "q2",
+    ]
+
+
 def test_history_is_the_last_turns_oldest_first(conversations: Conversations, shared: Document) -> None:
     id_ = conversations.start_or_get(ANN, None, "T-1", "  First   question ")
     for n in range(4):
