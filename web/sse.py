@@ -13,6 +13,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from flask import Response, request
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 WATCH_S = 0.2
 HEARTBEAT_S = 5.0
+FINISH_S = 15.0  # for an answer whose words are coming when the server is told to end
 
 
 class Stopping:
@@ -88,30 +90,36 @@ def answering(
                 close()  # closes the model's socket
 
     threading.Thread(target=work, name="answer", daemon=True).start()
-    quiet_since = time.monotonic()
+    looked = quiet_since = told = time.monotonic()
+    ending: float | None = None
     try:
         while True:
-            try:
+            with suppress(queue.Empty):
                 item = events.get(timeout=WATCH_S)
-            except queue.Empty:
-                if not present():
-                    raise Gone from None
-                standing.passes(None)
-                if stopping.is_set():
-                    raise Unavailable(
-                        "kb is restarting. Ask again in a few seconds.", slug="shutting-down"
-                    ) from None
-                if time.monotonic() - quiet_since >= HEARTBEAT_S:
-                    quiet_since = time.monotonic()
-                    yield None
+                if item is None:
+                    return
+                if isinstance(item, BaseException):
+                    raise item
+                quiet_since = time.monotonic()
+                if standing.passes(item):
+                    told = quiet_since
+                    yield item
+                if item.kind == "done":
+                    continue  # it is answered, whoever leaves or ends now
+            now = time.monotonic()
+            if now - looked < WATCH_S:  # by the clock: a model that writes without a pause is watched too
                 continue
-            quiet_since = time.monotonic()
-            if item is None:
-                return
-            if isinstance(item, BaseException):
-                raise item
-            if standing.passes(item):
-                yield item
+            looked = now
+            if not present():
+                raise Gone
+            standing.passes(None)
+            if stopping.is_set():
+                ending = ending or now
+                if now - quiet_since >= WATCH_S or now - ending >= FINISH_S:
+                    raise Unavailable("kb is restarting. Ask again in a few seconds.", slug="shutting-down")
+            if now - told >= HEARTBEAT_S:
+                told = now
+                yield None
     finally:
         cancel.set()
 
