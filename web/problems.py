@@ -58,6 +58,7 @@ KINDS = {
     "too-large": Kind(413, errors.TooLarge.title, "JSON requests may have 1 MiB, imports 10 MiB. Split it."),
     "question-too-long": Kind(413, "The question is too long", "Ask a shorter question; a long text belongs into a document."),
     "document-too-large": Kind(413, "The document is too large", "Files may have KB_MAX_FILE_MB. Split it, or ask the operator to raise the limit."),
+    "address-too-long": Kind(414, "The address is too long", "An address with its parameters may have some 8,000 characters. Send shorter ones."),
     "unsupported-media-type": Kind(415, "This Content-Type is not understood here", "Send application/json, or multipart/form-data for files."),
     "unsupported-type": Kind(415, errors.UnsupportedType.title, "Convert the file to one of the kinds that kb reads, e.g. PDF, DOCX, HTML, Markdown."),
     "invalid-request": Kind(422, errors.Invalid.title, "`errors` lists each wrong field by its JSON pointer."),
@@ -73,7 +74,7 @@ KINDS = {
 
 _BY_STATUS = {
     400: "bad-request", 401: "unauthenticated", 403: "forbidden", 404: "not-found", 405: "method-not-allowed",
-    408: "bad-request", 409: "conflict", 411: "bad-request", 413: "too-large", 415: "unsupported-media-type",
+    408: "bad-request", 409: "conflict", 411: "bad-request", 413: "too-large", 414: "address-too-long", 415: "unsupported-media-type",
     416: "bad-request", 422: "invalid-request", 429: "rate-limited", 431: "header-too-large", 503: "unavailable", 507: "disk-full",
 }  # fmt: skip
 

@@ -23,10 +23,13 @@ from itertools import chain
 from typing import Any
 
 from gunicorn.http.body import LengthReader  # type: ignore[import-untyped]
+from gunicorn.http.errors import LimitRequestHeaders  # type: ignore[import-untyped]
+from gunicorn.util import write_nonblock  # type: ignore[import-untyped]
 from gunicorn.workers.gthread import TConn, ThreadWorker  # type: ignore[import-untyped]
 
 from web import sse
 from web.sockets import SLOWEST, Socket
+from web.unreadable import refusal
 
 ARRIVE_S = (
     15.0  # for a head and a small body, from the first moment; also how long a silent connection is kept
@@ -37,7 +40,6 @@ SMALL = 64 * 2**10  # bytes of a body that gathers in the loop: every question, 
 LONGEST_HEAD = 64 * 2**10
 AT_ONCE = 16 * 2**10  # bytes read of one client before the others have their turn
 HELD = 64 * 2**20  # bytes of requests and answers that are kept for all clients together
-TOO_LONG = b"HTTP/1.1 431 Request Header Fields Too Large\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 
 _LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*(\d{1,18})[ \t]*\r\n", re.IGNORECASE)
 _IN_PARTS = re.compile(rb"\r\n(?:transfer-encoding|expect):", re.IGNORECASE)
@@ -150,7 +152,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
             self._drop(conn)
         elif conn.hopeless():
             with suppress(OSError):
-                client.send(TOO_LONG if conn.come[:1].isalpha() else b"")
+                client.send((refusal(LimitRequestHeaders("")) or b"") if conn.come[:1].isalpha() else b"")
             self._leave(conn)
         else:
             self._hand_over(conn)
@@ -269,6 +271,16 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         conn.close()
 
     # in a thread
+
+    def handle_error(self, req: Any, client: socket.socket, addr: Any, exc: Exception) -> None:
+        """As gunicorn's, but what could not be read is answered like every other error."""
+        told = refusal(exc)
+        if told is None:
+            super().handle_error(req, client, addr, exc)
+            return
+        self.log.warning("Invalid request from ip=%s: %s", (addr or ("",))[0], exc)
+        with suppress(OSError):
+            write_nonblock(client, told)
 
     def handle_request(self, req: Any, conn: Connection) -> bool:
         """As gunicorn's. A client that takes nothing of a file for STALL_S has left."""

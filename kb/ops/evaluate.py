@@ -17,6 +17,7 @@ from kb.answer import answer_text
 from kb.answer.find import READ_PASSAGES, Finder
 from kb.answer.followup import standalone
 from kb.answer.run import Run
+from kb.errors import KbError
 from kb.ops.evaluate_load import Ingestor, Progress, collection_of, load
 from kb.ops.evaluate_score import figures
 from kb.ops.evaluate_set import LabelledSet, read_set
@@ -95,7 +96,7 @@ def _score(
             line["ranked"] = _ranked(kb.retriever, query, asked)
         line["latency_ms"] = round((time.perf_counter() - started) * 1e3, 2)
         if ask:
-            line |= _asked(kb, query)
+            line |= _asked(kb, query, faq_ids)
         for leg in legs:
             legs[leg][query["id"]] = (
                 _matched(matchers[leg], query, faq_ids)
@@ -144,16 +145,22 @@ def _ranked(retriever: Retriever, query: Mapping[str, Any], asked: str) -> list[
     return list(dict.fromkeys(passage.external_id for passage in found.passages))[:DEPTH]
 
 
-def _asked(kb: Any, query: Mapping[str, Any]) -> Line:
+def _asked(kb: Any, query: Mapping[str, Any], faq_ids: Mapping[str, str]) -> Line:
     question = Question(query["text"], collections=(collection_of(query),), history=_history(query))
     started = time.perf_counter()
-    answer = answer_text(kb.asker.ask(SYSTEM, question))
+    try:
+        answer = answer_text(kb.asker.ask(SYSTEM, question))
+    except KbError as error:
+        if error.status >= 500:
+            raise
+        return {"tier": "none", "answer": error.detail, "confidence": 0.0, "quotes": [], "cited": []}
+    cited = dict.fromkeys(citation.external_id for citation in answer.citations)
     return {
         "tier": answer.tier,
         "answer": answer.text,
         "confidence": round(answer.confidence, 4),
         "quotes": [citation.quote for citation in answer.citations],
-        "cited": list(dict.fromkeys(citation.external_id for citation in answer.citations)),
+        "cited": [faq_ids.get(id, id) for id in cited],
         "ask_ms": round((time.perf_counter() - started) * 1e3, 2),
     }
 

@@ -53,7 +53,7 @@ def load(
     if labelled.files is not None:
         _load_files(kb, labelled.files, ingestor)
         return _settled(kb)
-    for name in sorted({collection_of(row) for row in labelled.corpus}):
+    for name in sorted({collection_of(row) for row in (*labelled.corpus, *labelled.queries)}):
         kb.collections.create(SYSTEM, name, name, "internal")
     if labelled.is_faq:
         return _load_faq(kb, labelled)

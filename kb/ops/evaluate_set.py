@@ -88,7 +88,7 @@ def _find(directory: Path, stem: str, *, required: bool = True) -> Path | None:
 def _rows(path: Path | None, fields: tuple[str, ...]) -> Iterator[Mapping[str, Any]]:
     assert path is not None
     opener: Any = gzip.open if path.suffix == ".gz" else open
-    with opener(path, "rt", encoding="utf-8") as lines:
+    with opener(path, "rt", encoding="utf-8-sig") as lines:
         for number, line in enumerate(lines, 1):
             if not line.strip():
                 continue

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import selectors
 import socket
@@ -189,6 +190,33 @@ def test_what_will_not_be_a_request_is_let_go_at_once(alive: Running) -> None:
         assert connect(stack, alive, b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03").recv(100) == b""
         long = b"GET /livez HTTP/1.1\r\nHost: x\r\n" + b"X-A: b\r\n" * 12_000
         assert connect(stack, alive, long).recv(100).startswith(b"HTTP/1.1 431 ")
+
+
+@pytest.mark.parametrize(
+    ("sent", "status", "slug"),
+    [
+        (b"GET /livez HTTP/9.9\r\n\r\n", 400, "bad-request"),
+        (b"GET /livez HTTP/1.1\r\nX-A: a\0b\r\n\r\n", 400, "bad-request"),
+        (b"GET /" + b"a" * 9000 + b" HTTP/1.1\r\n\r\n", 414, "address-too-long"),
+        (b"GET /livez HTTP/1.1\r\nX-A: " + b"a" * 9000 + b"\r\n\r\n", 431, "header-too-large"),
+        (b"GET /livez HTTP/1.1\r\n" + b"X-A: b\r\n" * 12_000, 431, "header-too-large"),
+    ],
+)
+def test_what_cannot_be_read_is_a_problem_like_every_error(
+    alive: Running, sent: bytes, status: int, slug: str
+) -> None:
+    with ExitStack() as stack:
+        answer = b""
+        sock = connect(stack, alive, sent)
+        while more := sock.recv(65536):
+            answer += more
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 %d " % status)
+    assert b"Content-Type: application/problem+json" in head
+    problem = json.loads(body)
+    assert (problem["type"], problem["status"]) == (f"/problems/{slug}", status)
+    assert problem["title"] and problem["detail"]
+    assert f"X-Request-Id: {problem['request_id']}".encode() in head
 
 
 def test_what_takes_for_ever_is_let_go(settings: Settings, template: Template) -> None:

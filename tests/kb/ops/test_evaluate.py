@@ -147,6 +147,30 @@ def test_faq_entries_are_matched_each_in_its_shop(settings: Settings, tmp_path: 
     assert result.legs["dense"].keys() == result.figures.keys()
 
 
+def test_a_question_that_is_refused_is_one_without_an_answer(settings: Settings, tmp_path: Path) -> None:
+    """People send "?" too, and ask shops of which the set holds nothing; the other questions are scored all the same."""
+    directory = write(
+        tmp_path / "faq_set",
+        [{"id": "a1", "text": "t", "question": "Where is my parcel?", "answers": ["A a1"], "kb": "A"}],
+        [
+            {"id": "q1", "text": "??", "doc_ids": [], "kb": "A", "answerable": False},
+            {"id": "q2", "text": "Where is my parcel?", "doc_ids": ["a1"], "kb": "A", "answerable": True},
+            {"id": "q3", "text": "Where is my parcel?", "doc_ids": [], "kb": "B", "answerable": False},
+            {"id": "q4", "text": "parcel " * 2000, "doc_ids": [], "kb": "A", "answerable": False},
+        ],
+    )
+    result = evaluate(directory, build, ingestor, settings=settings, overrides={"encoder": FakeEncoder()})
+    assert [line["tier"] for line in result.lines] == ["none", "faq", "none", "none"]
+    assert [line["cited"] for line in result.lines] == [[], ["a1"], [], []]  # the set's own ids
+    assert result.lines[2]["ranked"] == []
+
+
+def test_a_set_with_a_byte_order_mark_is_read(tmp_path: Path) -> None:
+    for name, row in (("corpus", {"id": "d", "text": "t"}), ("queries", {"id": "q", "text": "t"})):
+        (tmp_path / f"{name}.jsonl").write_text(json.dumps(row), encoding="utf-8-sig")
+    assert read_set(tmp_path).corpus[0]["id"] == "d"
+
+
 def test_a_corpus_of_files_is_read_from_the_files(settings: Settings, tmp_path: Path) -> None:
     corpus = [
         {"id": "a.pdf", "title": "Parking", "text": "(see files/a.html)", "path": "files/a.html"},
