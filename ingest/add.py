@@ -10,12 +10,11 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
-from pathlib import Path
 
 import click
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from ingest.paths import Item, expand
+from ingest.paths import Item, expand, names
 from kb.access.principals import SYSTEM
 from kb.app import Kb, build
 from kb.commands.show import as_json
@@ -130,11 +129,14 @@ def _items(
     paths: tuple[str, ...], name: str | None, report: Callable[[tuple[str, str]], None]
 ) -> Iterator[Item]:
     """The items of every path; a path that cannot be read is reported and the others go on."""
+    called = names(paths)
     for path in paths:
         try:
-            yield from expand([path], stdin_name=name, left_out=lambda text: click.echo(text, err=True))
+            yield from expand(
+                [path], called=called, stdin_name=name, left_out=lambda text: click.echo(text, err=True)
+            )
         except (KbError, OSError) as error:
-            report((str(Path(path)), str(getattr(error, "detail", error))))
+            report((path, str(getattr(error, "detail", error))))
 
 
 def _wait(kb: Kb, ids: list[str], progress: Progress) -> None:

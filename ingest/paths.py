@@ -12,7 +12,8 @@ import stat
 import sys
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,31 +40,57 @@ class Item:
 def expand(
     paths: Sequence[str | Path],
     *,
+    called: Mapping[Path, str] | None = None,
     stdin_name: str | None = None,
     left_out: Callable[[str], object] = lambda text: None,
 ) -> Iterator[Item]:
     """Items in a stable order: an interrupted run that is repeated meets the same ones.
 
+    called: what each path goes by, where these are not all that is added (`names`).
+
     Hidden files are left out of directories and zips; links that lead out of a directory too, and `left_out` is
     told: whoever may put a link there need not be allowed to read what it leads to. Raises NotFound for a path that is not there, TooLarge and
     Invalid for a zip beyond its limits or damaged.
     """
+    called = names(paths) if called is None else called
     for path in map(str, paths):
         if path == "-":
             name = stdin_name or "standard-input.txt"
             yield Item(Path(name).name, name, lambda: nullcontext(sys.stdin.buffer))
-        elif Path(path).is_dir():
-            yield from _directory(Path(path), left_out)
-        elif Path(path).is_file():
-            # Alone, a file goes by its own name: the same from whichever directory it is added.
-            yield from _file(Path(path), Path(path).name)
-        else:
-            raise NotFound(f"{path} is not there, or is neither a file nor a directory.")
+        elif path and Path(path).is_dir():
+            yield from _directory(Path(path), called[_place(Path(path))], left_out)
+        elif path and Path(path).is_file():
+            yield from _file(Path(path), called[_place(Path(path))])
+        else:  # "" too, which a shell makes of a variable that is not set: it does not mean this directory
+            raise NotFound(f"{path or 'An empty path'} is not there, or is neither a file nor a directory.")
 
 
-def _directory(top: Path, left_out: Callable[[str], object]) -> Iterator[Item]:
+def names(paths: Sequence[str | Path]) -> dict[Path, str]:
+    """What each path goes by: its own name, the same from wherever it is added.
+
+    Namesakes go by as much of their paths as tells them apart: each would become a revision of the one before.
+    """
+    namesakes = defaultdict(set)
+    for path in paths:
+        place = _place(Path(path))
+        namesakes[place.name].add(place)
+    called = {}
+    for same in namesakes.values():
+        depth = 1
+        while len({place.parts[-depth:] for place in same}) < len(same):
+            depth += 1
+        for place in same:
+            called[place] = "/".join(part for part in place.parts[-depth:] if part != place.anchor)
+    return called
+
+
+def _place(path: Path) -> Path:
+    """Where it is. A file that is a link keeps its own name, a directory has that of what it leads to."""
+    return path.resolve() if path.is_dir() else path.parent.resolve() / path.name
+
+
+def _directory(top: Path, base: str, left_out: Callable[[str], object]) -> Iterator[Item]:
     home = top.resolve()
-    base = home.name
     for folder, folders, files in os.walk(top):
         folders[:] = sorted(name for name in folders if not _hidden(name))
         for name in sorted(files):

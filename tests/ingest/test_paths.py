@@ -114,6 +114,30 @@ def test_names_in_zips_are_only_names(name: str, safe: str) -> None:
     assert safe_name(name) == safe
 
 
+def test_namesakes_are_told_apart_and_not_taken_for_revisions_of_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a/x.txt", "b/x.txt", "a/docs/y.txt", "b/docs/y.txt", "z.txt"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(name)
+    monkeypatch.chdir(tmp_path)
+    for top in (Path(), tmp_path):
+        given = [top / name for name in ("a/x.txt", "b/x.txt", "a/docs", "b/docs", "z.txt", "a/../z.txt")]
+        assert listed(*given) == {
+            "a/x.txt": b"a/x.txt",
+            "b/x.txt": b"b/x.txt",
+            "a/docs/y.txt": b"a/docs/y.txt",
+            "b/docs/y.txt": b"b/docs/y.txt",
+            "z.txt": b"z.txt",
+        }
+    assert list(listed("a/x.txt")) == ["x.txt"]
+
+
+def test_an_empty_path_is_not_this_directory() -> None:
+    with pytest.raises(NotFound, match="empty path"):
+        list(expand([""]))
+
+
 def test_what_cannot_be_read_says_so(tmp_path: Path) -> None:
     with pytest.raises(NotFound, match=r"nowhere\.txt is not there"):
         list(expand([tmp_path / "nowhere.txt"]))
