@@ -96,7 +96,11 @@ def _score(
             line["ranked"] = _ranked(kb.retriever, query, asked)
         line["latency_ms"] = round((time.perf_counter() - started) * 1e3, 2)
         if ask:
+            matched = line.get("confidence")
             line |= _asked(kb, query, faq_ids)
+            if matched is not None and line["confidence"]:
+                # the answer's own, where no entry fits, is about documents, of which a set of entries has none
+                line["confidence"] = matched
         for leg in legs:
             legs[leg][query["id"]] = (
                 _matched(matchers[leg], query, faq_ids)

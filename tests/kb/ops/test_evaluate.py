@@ -165,6 +165,21 @@ def test_a_question_that_is_refused_is_one_without_an_answer(settings: Settings,
     assert result.lines[2]["ranked"] == []
 
 
+def test_how_sure_of_an_entry_is_the_matchers_word(settings: Settings, tmp_path: Path) -> None:
+    """Where no entry is sure enough the answer looks for documents, finds none, and is as unsure of all questions."""
+    directory = write(
+        tmp_path / "faq_set",
+        [{"id": "a1", "text": "t", "question": "Where is my parcel?", "answers": ["A a1"]}],
+        [{"id": q, "text": q, "doc_ids": []} for q in ("Where has my parcel gone?", "Who founded Rome?")],
+    )
+    overrides = {"encoder": FakeEncoder()}
+    asked = evaluate(directory, build, ingestor, settings=settings, overrides=overrides)
+    found = evaluate(directory, build, ingestor, settings=settings, overrides=overrides, ask=False)
+    near, far = (line["confidence"] for line in found.lines)
+    assert near > far
+    assert [line["confidence"] for line in asked.lines] == [near, far]
+
+
 def test_a_set_with_a_byte_order_mark_is_read(tmp_path: Path) -> None:
     for name, row in (("corpus", {"id": "d", "text": "t"}), ("queries", {"id": "q", "text": "t"})):
         (tmp_path / f"{name}.jsonl").write_text(json.dumps(row), encoding="utf-8-sig")
