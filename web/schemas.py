@@ -78,6 +78,8 @@ MomentEnd = Annotated[datetime, BeforeValidator(_day_end), AfterValidator(_utc),
 Question = Annotated[Text, Field(min_length=1, max_length=MAX_QUESTION), AfterValidator(_filled)]
 FaqQuestion = Annotated[Text, Field(min_length=1, max_length=2000), AfterValidator(_filled)]
 Language = Annotated[str, Field(pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$", max_length=35)]
+# as an entry without a language is shown
+EntryLanguage = Annotated[Language | None, BeforeValidator(lambda given: None if given == "" else given)]
 Names = Annotated[list[Name], Field(max_length=100)]
 
 
@@ -214,17 +216,17 @@ class FaqIn(Strict):
     )
     answer: Long
     collection: Name = "default"
-    language: Language | None = None
+    language: EntryLanguage = None
 
 
 class FaqPatch(Strict):
-    """Fields to change; those left out, or null, stay. Only `language: null` takes the language away."""
+    """Fields to change; those left out, or null, stay. Only `language: null` (or `""`) takes the language away."""
 
     question: FaqQuestion | None = None
     variants: Annotated[list[FaqQuestion], Field(max_length=99)] | None = None
     answer: Long | None = None
     collection: Name | None = None
-    language: Language | None = None
+    language: EntryLanguage = None
 
 
 class ImportQuery(Strict):

@@ -12,7 +12,7 @@ from kb.errors import NotFound
 from kb.store.scope import allowed, read_only
 from kb.store.tables import CollectionRow, DocumentRow, JobRow, RevisionRow
 from kb.store.values import METADATA_DEPTH, aware, depth, finite, forms
-from kb.types import Document, Principal, State
+from kb.types import FINAL_STATES, Document, Principal, State
 
 
 def document_url(document_id: str) -> str:
@@ -106,7 +106,7 @@ def as_documents(session: Session, rows: Sequence[DocumentRow]) -> list[Document
                 state=state,
                 reason=row.reason,
                 warnings=tuple(latest.warnings),
-                progress=progress.get(row.id, {}),
+                progress=progress.get(row.id) or _unworked(state),
                 pages=answering.pages,
                 chunks=answering.chunks,
                 created_at=aware(row.created_at),
@@ -118,6 +118,11 @@ def as_documents(session: Session, rows: Sequence[DocumentRow]) -> list[Document
             )
         )
     return found
+
+
+def _unworked(state: State) -> dict[str, Any]:
+    """Progress where no job is at work or has counted yet: of one file, which is worked on or is not."""
+    return {"done": int(state in FINAL_STATES), "total": 1, "unit": "file"}
 
 
 def _metadata(stored: dict[str, Any]) -> dict[str, Any]:

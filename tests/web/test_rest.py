@@ -217,6 +217,7 @@ def test_faq(world: World) -> None:
     for kept in ({}, {"answer": None}):
         assert rest("PATCH", f"/faq/{id_}", json=kept).get_json()["language"] == "en"
     assert rest("PATCH", f"/faq/{id_}", json={"language": None}).get_json()["language"] == ""
+    assert rest("PATCH", f"/faq/{id_}", json={"language": ""}).status_code == 200  # as it was shown
     changed = rest("PATCH", f"/faq/{id_}", json={"answer": "At one.", "variants": []}).get_json()
     assert (changed["answer"], changed["variants"], changed["question"]) == ("At one.", [], "When is lunch?")
     assert [e["id"] for e in rest.get("/faq?q=lunch").get_json()["data"]] == [id_]
