@@ -156,8 +156,10 @@ def _wait(kb: Kb, ids: list[str], progress: Progress) -> None:
         if open_ids and not warned and time.monotonic() - last_change > 20:
             last_change = time.monotonic()
             if not kb.jobs.pending()["leased"]:  # nobody is at work, not even on something long
+                waits = kb.documents.get(SYSTEM, next(iter(open_ids))).reason
                 click.echo(
-                    "Nothing has moved for 20 seconds. Is a worker running? (kb up, or kb worker)", err=True
+                    f"Nothing has moved for 20 seconds. {waits or 'Is a worker running? (kb up, or kb worker)'}",
+                    err=True,
                 )
                 warned = True
         if open_ids:

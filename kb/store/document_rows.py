@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import and_, or_, select
+from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
 from kb.errors import NotFound
@@ -78,13 +78,15 @@ def as_documents(session: Session, rows: Sequence[DocumentRow]) -> list[Document
             )
         )
     }
-    progress: dict[str, dict[str, Any]] = dict(
-        session.execute(
-            select(JobRow.document_id, JobRow.progress).where(
-                and_(JobRow.document_id.in_(ids), JobRow.state == "leased")
+    progress: dict[str, dict[str, Any]] = {
+        document_id: counted
+        for document_id, counted, state in session.execute(
+            select(JobRow.document_id, JobRow.progress, JobRow.state).where(
+                JobRow.document_id.in_(ids), JobRow.state.in_(("leased", "queued"))
             )
-        ).all()
-    )
+        )
+        if state == "leased" or "note" in counted  # what it was put back into the queue for
+    }
     found = []
     for row in rows:
         latest = revisions[row.id, row.latest_revision]
@@ -92,6 +94,7 @@ def as_documents(session: Session, rows: Sequence[DocumentRow]) -> list[Document
             latest if latest.published_at else revisions.get((row.id, row.current_revision or 0), latest)
         )
         state: State = row.state  # type: ignore[assignment]
+        worked = progress.get(row.id) or _unworked(state)
         found.append(
             Document(
                 id=row.id,
@@ -104,9 +107,9 @@ def as_documents(session: Session, rows: Sequence[DocumentRow]) -> list[Document
                 sha256=latest.sha256,
                 revision=row.latest_revision,
                 state=state,
-                reason=row.reason,
+                reason=row.reason or (None if state in FINAL_STATES else worked.get("note")),
                 warnings=tuple(latest.warnings),
-                progress=progress.get(row.id) or _unworked(state),
+                progress=worked,
                 pages=answering.pages,
                 chunks=answering.chunks,
                 created_at=aware(row.created_at),

@@ -75,6 +75,20 @@ def test_progress_is_seen_and_the_lease_kept(documents: Documents, jobs: Jobs, d
     assert jobs.claim() is None  # the heartbeat made the lease live again
 
 
+def test_what_a_document_waits_for_is_said_where_it_is_looked_at(
+    documents: Documents, jobs: Jobs, document: Document
+) -> None:
+    job = claimed(jobs)
+    jobs.heartbeat(job, {"done": 0, "total": 1, "unit": "file", "note": "Tika does not answer."})
+    jobs.busy(job, 0)
+    waiting = documents.get(SYSTEM, document.id)
+    assert (waiting.state, waiting.reason) == ("queued", "Tika does not answer.")
+    claimed(jobs)
+    again = documents.get(SYSTEM, document.id)
+    assert (again.state, again.reason) == ("parsing", None)
+    assert again.progress == {"done": 0, "total": 1, "unit": "file"}
+
+
 def test_a_lease_that_ran_out_is_taken_over_and_the_late_worker_fenced_off(
     documents: Documents, jobs: Jobs, document: Document
 ) -> None:

@@ -19,10 +19,10 @@ const titleOf = (collection) => [...$("filters").elements.collection.options].fi
 
 function progressOf(document) {
   if (FINAL.includes(document.state)) return null;
-  const { done, total, unit, note } = document.progress;
+  const { done, total, unit } = document.progress;
   const bar = el("progress", { "aria-label": `Progress of ${document.title}` });
   if (total > 1) { bar.max = total; bar.value = done || 0; } // one file in one go has no measure: the bar only moves
-  const text = note || (total > 1 && `${done || 0} of ${total} ${unit === "chunks" ? "pieces" : unit || "parts"}`);
+  const text = total > 1 && `${done || 0} of ${total} ${unit === "chunks" ? "pieces" : unit || "parts"}`;
   return [document.state !== "queued" && bar, text && el("p", { className: "why" }, text)];
 }
 
