@@ -33,7 +33,7 @@ class Laid:
 
 
 def lay_out(blocks: Sequence[Block], pages: int | None = None) -> Laid:
-    """Join the blocks. pages: how many there are, so that empty ones are counted too."""
+    """Join the blocks. pages: how many there are, so that empty ones at the end are marked too."""
     pieces: list[str] = []
     spans: list[Span] = []
     starts: list[int] = []
@@ -45,14 +45,16 @@ def lay_out(blocks: Sequence[Block], pages: int | None = None) -> Laid:
         if block.part != part:
             path, part = [], block.part
         text = _marked(block)
-        if before is not None:
-            gap = "\n" if block.kind == before.kind == "item" else "\n\n"
-            new_page = block.page is not None and block.page != before.page
-            gap = "\n\n\f" if new_page else gap
-            pieces.append(gap)
-            at += len(gap)
-        while block.page is not None and len(starts) < block.page:
-            starts.append(at)
+        gap = "" if before is None else "\n" if block.kind == before.kind == "item" else "\n\n"
+        if block.page is not None:
+            starts = starts or [0]
+            turns = max(
+                0, block.page - len(starts)
+            )  # empty pages are turned too, so that whoever counts is right
+            gap = ("\n\n" if turns and before else gap) + "\f" * turns
+            starts.extend(at + len(gap) - turns + turn for turn in range(1, turns + 1))
+        pieces.append(gap)
+        at += len(gap)
         if block.kind == "heading":
             path = [(level, name) for level, name in path if level < block.level]
             path.append((block.level, block.text))
@@ -62,6 +64,8 @@ def lay_out(blocks: Sequence[Block], pages: int | None = None) -> Laid:
         at += len(text)
         before = block
     while pages and starts and len(starts) < pages:
+        pieces.append("\f")
+        at += 1
         starts.append(at)
     return Laid("".join(pieces), tuple(spans), tuple(starts))
 

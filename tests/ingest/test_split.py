@@ -107,6 +107,16 @@ def test_a_heading_is_never_parted_from_its_text() -> None:
         assert not chunk.text.rstrip().split("\n")[-1].startswith("## ")
 
 
+def test_whoever_counts_the_form_feeds_is_on_the_right_page() -> None:
+    blocks = [Block(f"text of page {page}", page=page) for page in (2, 5)]
+    laid = lay_out(blocks, pages=7)
+    pages = laid.text.split("\f")
+    assert [number for number, text in enumerate(pages, 1) if text.strip()] == [2, 5]
+    assert len(pages) == len(laid.page_starts) == 7
+    assert [laid.text[start - 1] for start in laid.page_starts[1:]] == ["\f"] * 6
+    assert "\f" not in lay_out([Block("a"), Block("b")]).text
+
+
 def test_heading_path_page_and_part() -> None:
     blocks = [
         Block("Manual", "heading", 1, 1),
