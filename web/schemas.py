@@ -24,6 +24,7 @@ from kb.store.values import METADATA_DEPTH, depth
 from kb.types import Filters
 
 MAX_QUESTION = 8000
+HANT_REGIONS = frozenset({"tw", "hk", "mo"})
 _LAX = TypeAdapter(datetime)
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 
@@ -89,6 +90,15 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+def _written(language: str | None) -> str | None:
+    """A locale such as en-US as documents carry it: by language, and of Chinese also by script."""
+    if language is None:
+        return None
+    first, *rest = language.lower().split("-")
+    traditional = "hant" in rest or (HANT_REGIONS & {*rest} and "hans" not in rest)
+    return "zh-Hant" if first == "zh" and traditional else first
+
+
 class FiltersIn(Strict):
     """What a question may be narrowed to."""
 
@@ -108,7 +118,7 @@ class FiltersIn(Strict):
 
     def filters(self) -> Filters:
         """As retrieval takes them."""
-        return Filters(self.source, self.type, self.language, self.date_from, self.date_to)
+        return Filters(self.source, self.type, _written(self.language), self.date_from, self.date_to)
 
 
 class AskIn(Strict):

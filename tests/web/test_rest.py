@@ -201,6 +201,22 @@ def test_collections(world: World) -> None:
     assert rest("DELETE", "/collections/hr").status_code == 404
 
 
+@pytest.mark.parametrize(
+    ("locale", "written"),
+    [
+        ("en-US", "en"),
+        ("DE", "de"),
+        ("zh-CN", "zh"),
+        ("zh-TW", "zh-Hant"),
+        ("zh-hant-hk", "zh-Hant"),
+        ("pt-BR", "pt"),
+    ],
+)
+def test_a_locale_finds_documents_of_its_language(world: World, locale: str, written: str) -> None:
+    assert world.rest().ask("x", filters={"language": locale}).status_code == 200
+    assert world.kb.asker.asked[-1].filters.language == written  # type: ignore[attr-defined]
+
+
 def test_faq(world: World) -> None:
     rest = world.rest()
     entry = {
