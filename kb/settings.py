@@ -138,6 +138,16 @@ class Settings(BaseSettings):
             raise ValueError("must be like https://kb.example or http://kb.example:8080, without a path")
         return f"{scheme}://{host}"
 
+    @field_validator("tika_url", "llm_url")
+    @classmethod
+    def _server(cls, given: str) -> str:
+        """Several of Tika are parted by commas. A mistyped one would only show as documents that wait for ever."""
+        for url in filter(None, (part.strip() for part in given.split(","))):
+            scheme, host, *_ = urlsplit(url)
+            if scheme not in ("http", "https") or not host:
+                raise ValueError("must be an address such as http://127.0.0.1:8000")
+        return given
+
     @classmethod
     def settings_customise_sources(
         cls,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import cast
 
 import click
@@ -22,10 +23,14 @@ def user() -> None:
 @click.option(
     "--role", type=click.Choice(["reader", "editor", "curator", "admin"]), default="reader", show_default=True
 )
-@click.password_option(help="Asked for when not given.")
+@click.option("--password", help="Asked for when not given; without a terminal, a line of standard input.")
 @json_option
-def user_create(email: str, name: str | None, role: str, password: str, as_json_: bool) -> None:
+def user_create(email: str, name: str | None, role: str, password: str | None, as_json_: bool) -> None:
     """Create a user."""
+    if password is None and sys.stdin.isatty():
+        password = click.prompt("Password", hide_input=True, confirmation_prompt=True)
+    elif password is None and not (password := sys.stdin.readline().rstrip("\r\n")):
+        raise click.UsageError("There is no terminal to ask for the password at: send it on standard input.")
     made = build().users.create(email, name or email, cast(Role, role), password)
     as_json(made) if as_json_ else click.echo(f"created {email} ({role})")
 

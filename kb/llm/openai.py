@@ -18,7 +18,7 @@ from typing import Any
 
 import httpcore
 
-from kb.errors import Invalid, Unavailable
+from kb.errors import Unavailable
 from kb.llm.breaker import Breaker
 from kb.llm.harmony import FinalChannel
 from kb.llm.repetition import loops
@@ -59,8 +59,6 @@ class OpenAIChat:
 
     def __init__(self, settings: Settings, breaker: Breaker | None = None) -> None:
         url = httpcore.URL(settings.llm_url.strip().rstrip("/").encode("ascii", "replace"))
-        if url.scheme not in (b"http", b"https") or not url.host:
-            raise Invalid(f"KB_LLM_URL must look like http://127.0.0.1:8000/v1, not {settings.llm_url!r}.")
         self._settings = settings
         self._base = url
         self._name = settings.llm_model

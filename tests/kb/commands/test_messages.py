@@ -50,6 +50,21 @@ def test_such_an_address_is_said_in_words(kb: Any) -> None:
     assert done.returncode == 1 and "KB_PUBLIC_URL: must be like https://kb.example or" in done.stderr
 
 
+@pytest.mark.parametrize("name", ["tika_url", "llm_url"])
+@pytest.mark.parametrize(
+    "given", ["127.0.0.1:8000", "ftp://x/v1", "file:///etc/passwd", "http://", "http://a,b"]
+)
+def test_a_server_of_no_address_is_refused_at_the_start(name: str, given: str) -> None:
+    with pytest.raises(ValidationError, match=r"must be an address such as http://127\.0\.0\.1:8000"):
+        Settings(**{name: given})  # type: ignore[arg-type]
+
+
+def test_without_a_terminal_a_password_comes_on_standard_input(kb: Any) -> None:
+    done = kb("user", "create", "ada@example.org")
+    assert done.returncode == 2 and "standard input" in done.stderr
+    assert "Warning" not in done.stderr
+
+
 def test_an_address_is_kept_in_one_form() -> None:
     assert Settings(public_url="HTTPS://kb.example:8443/").public_url == "https://kb.example:8443"
 
