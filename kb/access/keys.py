@@ -68,7 +68,9 @@ class Keys:
             if collections is not None:
                 known = set(session.scalars(select(CollectionRow.name)))
                 if missing := set(collections) - known:
-                    raise NotFound(f"There is no collection {sorted(missing)[0]!r} here.")
+                    raise NotFound(
+                        f"There is no collection {sorted(missing)[0]!r} here; the list of collections has those you may use."
+                    )
             session.add(
                 ApiKeyRow(
                     id=id_,

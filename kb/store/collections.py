@@ -69,7 +69,10 @@ class Collections:
                     _set(session, row.id, "user", principal.id, "write")
                 audit.record(session, principal, "collection.create", name)
         except IntegrityError:
-            raise Conflict(f"There is a collection {name!r} already.", slug="collection-exists") from None
+            raise Conflict(
+                f"There is a collection {name!r} already. Use it, or choose another name.",
+                slug="collection-exists",
+            ) from None
         return Collection(name, row.title, audience, 0, aware(row.created_at))
 
     def begin(self) -> bool:

@@ -124,6 +124,8 @@ def _granted(write: bool) -> Select[int]:
 def _asked(found: dict[int, str], collections: tuple[str, ...] | None) -> Scope:
     if collections is not None:
         if missing := set(collections) - set(found.values()):
-            raise NotFound(f"There is no collection {sorted(missing)[0]!r} here.")
+            raise NotFound(
+                f"There is no collection {sorted(missing)[0]!r} here; the list of collections has those you may use."
+            )
         found = {id_: name for id_, name in found.items() if name in collections}
     return Scope(frozenset(found), MappingProxyType(found))

@@ -79,7 +79,10 @@ def test_who_reads_what(granted: Database, principal: Principal, expected: set[s
         else:
             with pytest.raises(NotFound) as caught:
                 names(granted, principal, collections=(name,))
-            assert caught.value.detail == f"There is no collection {name!r} here."
+            assert (
+                caught.value.detail
+                == f"There is no collection {name!r} here; the list of collections has those you may use."
+            )
 
 
 @pytest.mark.parametrize(("principal", "expected"), WRITE)
