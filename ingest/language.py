@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections import Counter
 
+from kb.index.languages import FUNCTION_WORDS
+
 SAMPLE = 20_000
 # Everyday characters written differently in mainland China and in Taiwan and Hong Kong.
 SIMPLIFIED = frozenset(
@@ -28,17 +30,8 @@ SCRIPTS = (
     ("hi", re.compile("[\u0900-\u097f]")),
     ("latin", re.compile("[A-Za-z\u00c0-\u024f]")),
 )
-COMMON = {
-    "en": "the of and to in is that for it with as on are this be by from or at an have not you your can will",
-    "de": "der die und das den von zu mit ist des im nicht ein eine auf für als auch dem werden sich oder wird bei",
-    "fr": "le la les des et en un une du que pour dans est qui sur pas par au avec ce sont il plus nous vous",
-    "es": "el la los las de y en que un una por con para es del se no al su como más o está son este",
-    "it": "il di che la per un in è non una con del della si sono le gli dei da alla come più anche nel",
-    "pt": "o de que e do da em um para com não uma os no se na por mais as dos como ao foi das é",
-    "nl": "de het een en van ik te dat die in is op voor met zijn niet aan er om ook als bij door naar wordt",
-}
-WORDS = {language: frozenset(words.split()) for language, words in COMMON.items()}
-WORD = re.compile(r"[^\W\d_]+")
+WORD = re.compile(r"[^\W\d_]{2,}")
+LEAST = 0.08  # share of function words; running text has four times that, lists and tables less
 
 
 def detect(text: str) -> str:
@@ -65,6 +58,8 @@ def _latin(sample: str) -> str:
     total = sum(words.values())
     if not total:
         return ""
-    scores = {language: sum(words[word] for word in common) / total for language, common in WORDS.items()}
+    scores = {
+        language: sum(words[word] for word in common) / total for language, common in FUNCTION_WORDS.items()
+    }
     best = max(scores, key=lambda language: scores[language])
-    return best if scores[best] >= 0.05 else ""
+    return best if scores[best] >= LEAST else ""

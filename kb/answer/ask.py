@@ -17,11 +17,10 @@ from typing import Any
 from kb.answer import answerable, cite, entities, extract, followup, guard, smalltalk, support
 from kb.answer.find import READ_PASSAGES, Finder
 from kb.answer.generate import Generated, Request, generate
-from kb.answer.messages import Language, say
+from kb.answer.messages import say, spoken
 from kb.answer.ports import Conversations, Faq, Retriever
 from kb.answer.quotations import quoted
 from kb.answer.run import Draft, Run
-from kb.answer.words import chinese
 from kb.errors import Busy, DiskFull, FieldError, Invalid, KbError
 from kb.llm import Queue
 from kb.ports import Cancel, ChatModel, Encoder
@@ -141,7 +140,7 @@ class Asker:
         run = Run(principal, question, cancel, began, began + budget)
         with run.step("guard"):
             run.text = guard.question(question.text)
-            run.language = _language(question.language, run.text)
+            run.language = spoken(run.text, question.language)
         with run.step("followup"):
             run.history = question.history
             if question.conversation_id is not None and not run.history:
@@ -294,9 +293,3 @@ def answer_text(events: Iterator[Event]) -> Answer:
         if event.kind == "error":
             raise event.data
     raise KbError("The answer ended without an end.")
-
-
-def _language(wanted: str | None, text: str) -> Language:
-    if wanted:
-        return "zh" if wanted.lower().startswith("zh") else "en"
-    return "zh" if chinese(text) else "en"

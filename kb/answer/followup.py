@@ -13,7 +13,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from kb.answer.words import ASKING_ZH, CJK, bag, fold, terms
+from kb.answer.words import ASKING_ZH, CJK, bag, fold, question_terms, terms
+from kb.index.languages import language
 from kb.types import Turn
 
 LOOK_BACK = 3
@@ -27,6 +28,18 @@ _BEGINS = re.compile(
     r"|what do you mean|yes|no|yeah|the (?:first|second|third|last|other|same))\b"
     r"|^(?:那|还有|還有|另外|如果是|换成|換成|除此之外|其他|再|然后|然後|具体|為什麼呢|为什么呢|这|這|它|他|她)"
 )
+# in other languages the joining word alone tells, and shortness
+_JOINS = {
+    "de": ("und", "aber", "oder"),
+    "fr": ("et", "mais", "ou"),
+    "es": ("y", "pero", "o"),
+    "it": ("e", "ma", "o"),
+    "pt": ("e", "mas", "ou"),
+    "nl": ("en", "maar", "of"),
+    "pl": ("a", "ale", "albo"),
+    "sv": ("och", "men", "eller"),
+    "da": ("og", "men", "eller"),
+}
 _POINTS = re.compile(
     r"\b(?:it|its|they|them|their|theirs|this|these|those|he|she|him|her|his|hers|one|ones|the same"
     r"|(?:what|which|any|some) other|(?<!is )(?<!are )(?<!was )(?<!were )(?<!be )(?<!been )there(?! (?:is|are|was|were|be|been|will|would|has|have)\b)|such|both|either"
@@ -109,7 +122,10 @@ def _short(question: str) -> bool:
 
 
 def _formed(question: str) -> bool:
-    """Whether it has the form of a follow-up, not only its length."""
+    """Whether it has the form of a follow-up, not only its length. "He" and "no" are other words in Spanish."""
+    if joins := _JOINS.get(language(question)):
+        first = fold(question).lstrip("¿¡ ").split(maxsplit=1)[0].strip(",")
+        return first in joins and len(question_terms(question)) <= ENOUGH
     folded = fold(_without(_without(question, _PERSON, _OF_A_PERSON), _LATIN, _OF_A_NAME)).strip()
     return bool(_BEGINS.search(folded) or _ENDS.search(folded) or _POINTS.search(folded))
 

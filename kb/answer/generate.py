@@ -8,7 +8,7 @@ from contextlib import closing
 from dataclasses import dataclass
 
 from kb.answer import guard, prompts
-from kb.answer.messages import NAMES, Language, say
+from kb.answer.messages import Language, named, say
 from kb.errors import Busy, Unavailable
 from kb.llm import Cancelled, Queue
 from kb.ports import Cancel, ChatModel
@@ -86,7 +86,7 @@ def _write(model: ChatModel, request: Request, outcome: Generated) -> Iterator[E
         request.passages,
         request.history,
         budget=request.budget,
-        language=request.wanted or NAMES[request.language],
+        language=request.wanted or named(request.language),
     )
     outcome.shown = prompt.shown
     sources = "\n".join(passage.text for passage in prompt.shown)

@@ -11,6 +11,7 @@ import re
 from collections.abc import Collection, Iterable, Mapping
 
 from kb.answer.words import STOP, fold, stem
+from kb.index.languages import function_words
 
 SHORTEST = 5  # letters
 SUBSTITUTED = (
@@ -23,7 +24,8 @@ _WORD = re.compile(r"[^\W\d_]+")
 def slips(question: str, texts: Iterable[str]) -> dict[str, str]:
     """The question's words that may be slips, as far as the texts found for it tell, and what they may mean."""
     typed = [match[0] for match in _WORD.finditer(question) if not _name(question, match)]
-    typed = [word for word in typed if len(word) >= SHORTEST and fold(word) not in STOP]
+    idle = STOP | function_words(question)
+    typed = [word for word in typed if len(word) >= SHORTEST and fold(word) not in idle]
     if not typed:
         return {}
     spelt = {word for text in texts for word in _WORD.findall(fold(text)) if len(word) >= SHORTEST - 1} - STOP

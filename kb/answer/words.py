@@ -12,10 +12,13 @@ from functools import lru_cache
 
 import Stemmer
 
+from kb.index.languages import function_words
+
 CJK = "\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\uac00-\ud7af"
 _TOKEN = re.compile(rf"[{CJK}]+|\d+(?:[.,:/-]\d+)*(?:[a-z]+)?|[^\W\d_{CJK}][^\W_{CJK}]*(?:['’][a-z]+)?", re.I)
 _CJK_CHARACTER = re.compile(rf"[{CJK}]")
 _CJK_RUN = re.compile(rf"[{CJK}]+")
+_LATIN_WORD = re.compile(rf"[^\W\d_{CJK}]+")
 _HAN = re.compile(r"[\u3400-\u9fff]")
 _KANA = re.compile(r"[\u3040-\u30ff]")
 
@@ -74,6 +77,8 @@ def bag(text: str) -> frozenset[str]:
 def question_terms(question: str) -> list[str]:
     """The terms a question asks with, each once; when asking words are all there is, those."""
     bare = ASKING_EN.sub(" ", ASKING_ZH.sub(" ", fold(question)))
+    if idle := function_words(question):
+        bare = _LATIN_WORD.sub(lambda word: " " if word[0] in idle else word[0], bare)
     return list(dict.fromkeys(terms(bare))) or list(dict.fromkeys(terms(question)))
 
 

@@ -3,7 +3,7 @@
 from kb.index.encoder import OpenVinoEncoder, open_encoder
 from kb.index.index import Hits, Index, IndexCheck
 from kb.index.sentence_vectors import Nearness, fill
-from kb.index.text import distinct_terms, terms
+from kb.index.text import distinct_terms, question_terms, terms
 
 __all__ = [
     "Hits",
@@ -14,5 +14,6 @@ __all__ = [
     "distinct_terms",
     "fill",
     "open_encoder",
+    "question_terms",
     "terms",
 ]

@@ -19,7 +19,7 @@ from kb.errors import KbError
 from kb.index import snapshot as snapshots
 from kb.index.rows import Allowed
 from kb.index.state import State
-from kb.index.text import STOP_WORDS, terms
+from kb.index.text import STOP_WORDS, question_terms, terms
 from kb.ports import Encoder
 from kb.store.chunks import Chunks
 from kb.store.db import Database
@@ -36,7 +36,7 @@ class Hits:
 
     dense: cosine of every hit. lexical: BM25 score of every hit, 0 where no term of the question occurs.
     dense_rank, lexical_rank: place among that leg's best k from 1, 0 beyond. weights: idf of the
-    question's terms. covers: share of the question in scripts the encoder knows. vector: the question's, [dim].
+    question's terms. covers: share of the question that the encoder knows the script and language of. vector: the question's, [dim].
     """
 
     ids: NDArray[np.int64]
@@ -117,7 +117,7 @@ class Index:
         allowed = Allowed(collection_ids, filters or Filters())
         refreshed = time.perf_counter()
         # words need no vector: they are searched while the question is encoded
-        words = terms(asked.text)
+        words = question_terms(asked.text)
         word_ids, scores = state.lexical.search(words, allowed, k)
         by_word = time.perf_counter()
         vector = asked.vector()

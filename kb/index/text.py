@@ -15,6 +15,8 @@ from threading import local
 
 import Stemmer
 
+from kb.index.languages import function_words
+
 STOP_WORDS = frozenset(
     """a about above after again against all also am an and any are as at be because been before being below
     between both but by can could did do does doing done during each either else for from further had has have
@@ -73,6 +75,16 @@ def distinct_terms(text: str) -> set[str]:
     tokens = set(_TOKEN.findall(unicodedata.normalize("NFKC", text).lower()))
     kept = {term for token in tokens for term in _kept(token)}
     return kept or {_stem(term) for token in tokens for term in _expand(token)}
+
+
+def question_terms(text: str) -> list[str]:
+    """The terms a question asks with: those of the text, without the function words of its language."""
+    idle = function_words(text)
+    if not idle:
+        return terms(text)
+    tokens = _TOKEN.findall(unicodedata.normalize("NFKC", text).lower())
+    kept = [_stem(term) for token in tokens for term in _expand(token) if term not in idle]
+    return kept or terms(text)
 
 
 @lru_cache(maxsize=30_000)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from kb.index import terms
+from kb.index import question_terms
 
 # what Chinese questions are framed with, whatever they ask
 _FRAME = re.compile("请问|請問|如何|怎么样|怎么|怎樣|怎样|怎麼|什么|什麼|[吗嗎呢的了呀啊吧我你您请請？?]")
@@ -53,4 +53,4 @@ def bag(text: str) -> Counter[str]:
     plain = _FRAME.sub(" ", text) if _HAN.search(text) else text
     if not plain.strip():
         plain = text
-    return Counter(terms(plain) + _HAN.findall(plain))
+    return Counter(question_terms(plain) + _HAN.findall(plain))

@@ -18,6 +18,7 @@ def user(text: str) -> Turn:
         "And for part-time staff?", "What about contractors?", "How does it work?", "Why?", "why is that",
         "Is there a limit for them?", "Tell me more", "Can I carry these over?", "the second one", "Cost?",
         "What other river systems are there?", "Who works there in the evening?", "For contractors?",
+        "Und in Hamburg?", "Et pour les employés à temps partiel ?", "¿Y para los empleados de Madrid?", "Was kostet das?",
         "那兼职员工呢？", "它什么时候过期？", "为什么？", "还有别的吗？", "这个怎么申请？",
     ],
 )  # fmt: skip
@@ -34,6 +35,9 @@ def test_these_lean_on_what_was_said(question: str) -> None:
         # what looks like a pointer, and points at nothing outside: an existential "there", a name's own pronoun
         "How many contacts about the new tariff were there in the third quarter?", "Is there a dress code for client visits?",
         "Who stands in for Moira Kelso when she is away?", "For how many years is the offline archive kept?",
+        # what is a pronoun or a beginning in English only
+        "He olvidado la contraseña del correo", "No fim de semana há apoio ao cliente?",
+        "Und wie setze ich mein VPN-Passwort zurück?", "Wie beantrage ich eine Dienstreise?",
         "Cantata 的冲泡组件多久给它上一次润滑脂？",
     ],
 )  # fmt: skip

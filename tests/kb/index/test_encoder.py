@@ -12,7 +12,7 @@ import pytest
 
 from kb.errors import Broken, Invalid
 from kb.index import open_encoder
-from kb.index.encoder import OpenVinoEncoder
+from kb.index.encoder import SPELT, OpenVinoEncoder
 from kb.index.encoder_files import locate
 from kb.settings import Settings
 from tests.kb.index import tiny_distil
@@ -62,6 +62,20 @@ def test_token_spans_cover_the_text_untruncated(bundled: OpenVinoEncoder) -> Non
 )
 def test_knows_latin_script_only(bundled: OpenVinoEncoder, text: str, share: float) -> None:
     assert bundled.covers(text) == pytest.approx(share)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Wie viele Urlaubstage habe ich?",
+        "Quels sont les frais de port ?",
+        "¿Me pagan el taxi?",
+        "Hoe vaak mag dat?",
+    ],
+)
+def test_knows_no_other_language_in_latin_letters(bundled: OpenVinoEncoder, text: str) -> None:
+    assert bundled.covers(text) == pytest.approx(SPELT)
+    assert bundled.covers("How many days of leave do the Müllers in Köln have?") == 1
 
 
 def test_threads_may_share_it(bundled: OpenVinoEncoder) -> None:
