@@ -93,9 +93,13 @@ class WithoutGold:
         with kb.db.read() as session:
             self.document = dict(session.execute(text(DOCUMENTS_OF_CHUNKS)).tuples().all())
 
-    def search(self, question: str, collections: Any, filters: Any, k: int) -> Hits:
+    def ask(self, question: str) -> Any:
         """As kb.index does."""
-        hits = self.index.search(question, collections, filters, 2 * k)
+        return self.index.ask(question)
+
+    def search(self, question: Any, collections: Any, filters: Any, k: int, *, head: int | None = None) -> Hits:
+        """As kb.index does."""
+        hits = self.index.search(question, collections, filters, 2 * k, head=head)
         seen = np.array([self.document.get(int(chunk)) not in self.hidden for chunk in hits.ids], bool)
         again = [_ranks(rank[seen], k) for rank in (hits.dense_rank, hits.lexical_rank)]
         return replace(
