@@ -97,7 +97,9 @@ class WithoutGold:
         """As kb.index does."""
         return self.index.ask(question)
 
-    def search(self, question: Any, collections: Any, filters: Any, k: int, *, head: int | None = None) -> Hits:
+    def search(
+        self, question: Any, collections: Any, filters: Any, k: int, *, head: int | None = None
+    ) -> Hits:
         """As kb.index does."""
         hits = self.index.search(question, collections, filters, 2 * k, head=head)
         seen = np.array([self.document.get(int(chunk)) not in self.hidden for chunk in hits.ids], bool)

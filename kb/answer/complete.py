@@ -1,7 +1,8 @@
-"""How far a quotation goes on: a sentence that only announces is quoted with what it announces.
+"""How far a quotation reaches: a sentence that only announces is quoted with what it announces.
 
 A question in a document is followed by its answer, a colon by what it introduces, a heading or a lone cell by the
-sentence under it. Each function takes a passage's text and the span of a chosen sentence, and gives where to end.
+sentence under it; a few words that answer a document's question are quoted with it. Each function takes a passage's
+text and the span of a chosen sentence, and gives where to end, or to begin.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ FRAGMENT = (
     60  # characters (CJK ones count twice) below which a sentence without a full stop is a heading or a cell
 )
 UNDER = 240  # characters of a fragment or question with what stands under it
-LIST = 300  # characters of a lead-in with what it introduces
+LIST = 300  # characters of what a lead-in introduces
 _STEP = re.compile(r"(?:step |步骤|第)?\s*\d{1,2}\s?步?[.):、]?\t", re.IGNORECASE)
 _CJK_CHARACTER = re.compile(f"[{CJK}]")
 _CLOSING = "\"'”’)）]*_"
@@ -54,11 +55,14 @@ def to_what_is_said(text: str, start: int, end: int, *, trusting: bool) -> int:
     row = "\t" in bare or "|" in bare  # a table's row says what it says
     if not asks and not introduces and (row or bare.endswith(_ENDS) or length(bare) >= FRAGMENT):
         return end
+    end_of_lead = end
     for first, last in spans(text):
         if first < end:
             continue
         piece = text[first:last]
-        if last - start > (LIST if introduces else UNDER) or (not trusting and planted(piece)):
+        if (last - end_of_lead > LIST if introduces else last - start > UNDER) or (
+            not trusting and planted(piece)
+        ):
             break
         if piece.rstrip(_CLOSING).endswith(_ASKS):  # another question, not what was announced
             break
@@ -67,3 +71,14 @@ def to_what_is_said(text: str, start: int, end: int, *, trusting: bool) -> int:
         if not introduces and (said or piece.rstrip(_CLOSING).endswith(_ENDS)):
             break
     return end
+
+
+def from_what_is_asked(text: str, start: int, end: int, *, trusting: bool) -> int:
+    """Back to the question that a few words answer: "Not at this time." says nothing by itself."""
+    if length(text[start:end]) >= FRAGMENT:
+        return start
+    for first, last in [each for each in spans(text) if each[1] <= start][-1:]:
+        asked = text[first:last]
+        if asked.rstrip(_CLOSING).endswith(_ASKS) and (trusting or not planted(asked)):
+            return first
+    return start

@@ -31,6 +31,8 @@ SENTENCES_PER_PASSAGE = 60
 EMBEDDED = 12
 LOOKED = 12  # sentences looked at for quotations, and for planted instructions
 _WORD = re.compile(rf"[{CJK}]|[^\W_{CJK}]+")
+_LINK = re.compile(r"\[[^\[\]\n]*\]\([^()\n]*\)")
+_LETTER = re.compile(r"[^\W\d_]")
 SHORTEST = 8  # characters; less is a heading or a stray cell
 
 FEATURES = (
@@ -138,7 +140,7 @@ def read(
         for passage in passages[:PASSAGES_READ]
         for start, end in spans(passage.text)[:SENTENCES_PER_PASSAGE]
     ]
-    found = [each for each in found if length(each[3]) >= SHORTEST] or found
+    found = [each for each in found if length(each[3]) >= SHORTEST and not _leads_elsewhere(each[3])] or found
     if not found:
         return Reading(question, kind, (), {})
     tables = {passage.n: Tables(passage.text) for passage in passages}
@@ -234,6 +236,12 @@ def _part(weights: Mapping[str, float], said: frozenset[str]) -> float:
     if not weights:
         return 1.0
     return sum(weight for term, weight in weights.items() if term in said) / (sum(weights.values()) or 1.0)
+
+
+def _leads_elsewhere(text: str) -> bool:
+    """Whether it is made of links alone: an entry of a table of contents, a way back."""
+    bare = _LINK.sub("", text)
+    return bare != text and not _LETTER.search(bare)
 
 
 def _asks(text: str) -> bool:

@@ -11,13 +11,14 @@ _POINT = re.compile(r"(?!#|[-*•] |\d{1,3}[.)、])[^\t\n]*[^\s.!?。！？…:�
 
 
 def lines(text: str) -> str:
-    """Markdown of a quotation. Headings are left out where there is anything else.
+    """Markdown of a quotation. Headings that ask nothing are left out where there is anything else.
 
     Stored text has a table row to a line, its cells parted by tabs: rows in a row become a table, the first its
     heading (every piece of a split table begins with it); one alone becomes cells beside each other.
     """
     found = _points(text)
-    found = [line for line in found if not line.startswith("#")] or [line.lstrip("# ") for line in found]
+    found = [line for line in found if not _heads(line)] or found
+    found = [line.lstrip("# ") if line.startswith("#") else line for line in found]
     shown = ""
     for tabs, group in groupby(found, key=lambda line: line.strip(" ").count("\t")):
         rows = list(group)
@@ -44,6 +45,11 @@ def _points(text: str) -> list[str]:
         else:
             found += [line for part in parts for line in part.splitlines() if line.strip()]
     return found
+
+
+def _heads(line: str) -> bool:
+    """Whether it is a heading, and no question of which the answer follows."""
+    return line.startswith("#") and not line.rstrip("*_ ").endswith(("?", "？"))
 
 
 def _cells(row: str) -> list[str]:

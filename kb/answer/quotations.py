@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from kb.answer.cite import quotations
-from kb.answer.complete import through_steps, to_what_is_said
+from kb.answer.complete import from_what_is_asked, through_steps, to_what_is_said
 from kb.answer.extract import LOOKED, Quote, Reading
 from kb.answer.injection import asked_about
 from kb.answer.lines import lines
@@ -48,8 +48,10 @@ def choose(reading: Reading, passages: Sequence[Passage], limit: int = QUOTES) -
     merged: list[Quote] = []
     for rank, found in enumerate(chosen):
         further = through_steps if reading.kind == "steps" and rank == 0 else to_what_is_said
-        end = further(by_number[found.n], found.start, found.end, trusting=trusting)
-        quote = replace(found, end=end, text=by_number[found.n][found.start : end])
+        text = by_number[found.n]
+        start = from_what_is_asked(text, found.start, found.end, trusting=trusting)
+        end = further(text, found.start, found.end, trusting=trusting)
+        quote = replace(found, start=start, end=end, text=text[start:end])
         at = next((at for at, other in enumerate(merged) if _touch(other, quote, by_number[quote.n])), None)
         if at is None:
             merged.append(quote)

@@ -10,14 +10,18 @@ _ABBREVIATIONS = frozenset(
     gen col lt sgt capt rev hon gov sen rep jan feb mar apr jun jul aug sep sept oct nov dec mt ft ca cf ed eds
     u.s u.k u.n a.m p.m ph.d b.a m.a""".split()
 )
-_END = re.compile(r"[。！？!?]+[”’」』）)\"'】]*|\.+[\"'”’)\]]*(?=\s|$)|\n+")
+# "?" and "!" inside an address or a link's brackets end nothing
+_END = re.compile(
+    r"[。！？]+[”’」』）)\"'】]*|[!?]+[”’」』）)\"'】]*(?![a-zA-Z0-9_\](/&=#%])|\.+[\"'”’)\]]*(?=\s|$)|\n+"
+)
 _LAST_WORD = re.compile(r"([A-Za-z.]+)\.[\"'”’)\]]*$")
 _NUMBERED = re.compile(r"^\s*(?:#{1,6} )?(?:\d{1,3}|[a-zA-Z])\.$")
 LONGEST = 420
+WRAPPED = 40  # characters of a line from which one that goes on in small letters below it was wrapped
 
 
 def spans(text: str) -> list[tuple[int, int]]:
-    """(start, end) of each sentence, white space trimmed, in order. Lines end sentences too."""
+    """(start, end) of each sentence, white space trimmed, in order. Lines end sentences too, unless they are wrapped."""
     found: list[tuple[int, int]] = []
     for start, end in _rough(text):
         while start < end and text[start].isspace():
@@ -37,9 +41,20 @@ def _rough(text: str) -> Iterator[tuple[int, int]]:
         mark = match.group()
         if mark.startswith(".") and _goes_on(text, start, match.end()):
             continue
+        if mark == "\n" and _wrapped(text, match.start()):
+            continue
         yield start, match.end()
         start = match.end()
     yield start, len(text)
+
+
+def _wrapped(text: str, at: int) -> bool:
+    """Whether the line break at this place only wraps a paragraph: no list, table or heading goes on in small letters."""
+    line = text[text.rfind("\n", 0, at) + 1 : at].rstrip()
+    if len(line) < WRAPPED or "\t" in line or line.startswith("#"):
+        return False
+    following = text[at + 1 : at + 2]
+    return (following.islower() and line[-1] not in ":：") or (following in ("(", "[") and line[-1].islower())
 
 
 def _goes_on(text: str, start: int, end: int) -> bool:

@@ -52,3 +52,22 @@ def test_a_row_of_a_table_is_quoted_without_the_next_faults_row() -> None:
         "Step\tHow to descale the machine\n1\tEmpty the tank to descale the machine\n2\tPour in the powder"
     )
     assert "Press start" in ask("How do I descale the machine?", steps + "\n3\tPress start")
+
+
+def test_a_list_is_quoted_however_long_its_lead_in() -> None:
+    lead = (
+        "We move any company meeting to the next working day "
+        + "and tell everybody about it " * 9
+        + "for these holidays:"
+    )
+    text = f"{lead}\n- New Year\n- Easter Monday\n- Christmas"
+    assert text[complete.to_what_is_said(text, 0, len(lead), trusting=False) :] == ""
+
+
+def test_a_few_words_are_quoted_with_the_question_they_answer() -> None:
+    text = "#### Does the company match my pension payments?\n- Not at this time."
+    start = text.index("- Not")
+    assert complete.from_what_is_asked(text, start, len(text), trusting=False) == 0
+    assert "Does the company match" in ask("How much is the pension match of the company?", text)
+    said = "Does it rain?\nIt rains on most of the days from October to the middle of March."
+    assert complete.from_what_is_asked(said, said.index("It"), len(said), trusting=False) == said.index("It")

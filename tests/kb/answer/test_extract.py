@@ -110,3 +110,12 @@ def test_quotations_keep_lists_and_leave_headings_out() -> None:
     )
     alone = extract.Quote(n=1, start=0, end=9, text="## Travel", score=1.0, features={})
     assert quotations.compose([alone]) == "Travel [1]"
+
+
+def test_a_table_of_contents_is_not_quoted() -> None:
+    text = "- [How travel expenses are claimed](#claim)\n- [Receipts](#receipts)\nExpenses go to the finance team by Friday."
+    shown = (passage(1, "Travel", text),)
+    reading = extract.read("How are travel expenses claimed?", shown)
+    assert [quote.text for quote in reading.quotes] == ["Expenses go to the finance team by Friday."]
+    only = (passage(1, "Travel", "- [How travel expenses are claimed](#claim)"),)
+    assert extract.read("How are travel expenses claimed?", only).best is not None
