@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 
 from kb.answer.entities import strange_names
 from kb.answer.extract import Reading
-from kb.answer.words import bag, fold, question_terms
+from kb.answer.words import bag, fold, has_cjk, question_terms
 from kb.types import Passage
 
 FEATURES = (
@@ -78,6 +78,18 @@ WEIGHTS_BLIND = {
     "strange": 0.0,
     "own": 0.0,
 }
+# For a language the encoder does not know, of words with blanks between them; fitted on squad2_en, support_emanual_en
+# and rag_mtrag_un_en read without the encoder, positives counting five times. Sixty questions in ten languages, which
+# played no part, beside WEIGHTS_BLIND: AUROC .913 → .946, answered .77 → .87, of those without an answer .13 both.
+WEIGHTS_WORDS = dict.fromkeys(FEATURES, 0.0) | {
+    "bias": -1.35,
+    "near": -0.85,
+    "found": 2.6,
+    "lexical": 2.2,
+    "apart": 0.4,
+    "strange": -0.75,
+    "own": 0.55,
+}
 REFUSE_BELOW = 0.35  # quoting: below this the closest passages are offered instead of an answer
 REFUSE_BELOW_MODEL = 0.12  # with a model, which reads better than we do and may itself say NOT_FOUND
 
@@ -137,8 +149,8 @@ def _share(weights: Mapping[str, float], passage: Passage) -> float:
     return sum(weight for term, weight in weights.items() if term in said) / (sum(weights.values()) or 1.0)
 
 
-def probability(row: dict[str, float], *, covered: bool) -> float:
-    """Chance (0..1) that the passages answer the question."""
-    weights = WEIGHTS if covered else WEIGHTS_BLIND
+def probability(row: dict[str, float], question: str, *, covered: bool) -> float:
+    """Chance (0..1) that the passages answer the question. covered: whether the encoder knows its language."""
+    weights = WEIGHTS if covered else WEIGHTS_BLIND if has_cjk(question) else WEIGHTS_WORDS
     odds = weights["bias"] + sum(weights[name] * row[name] for name in FEATURES)
     return 1 / (1 + math.exp(-odds))

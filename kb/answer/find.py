@@ -108,7 +108,7 @@ class Finder:
         covered = encoder is not None and encoder.covers(words) >= 0.5
         asked = spelling.read(run.text, slips)
         row = answerable.features(reading, passages, retrieved.signals, covered=covered, asked=asked)
-        confidence = answerable.probability(row, covered=covered)
+        confidence = answerable.probability(row, words, covered=covered)
         if entities.strange_codes(words, passages):
             confidence = min(confidence, answerable.STRANGE_CODE)
         return Found(words, retrieved, reading, confidence, row["own"], slips)

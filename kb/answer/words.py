@@ -82,6 +82,11 @@ def question_terms(question: str) -> list[str]:
     return list(dict.fromkeys(terms(bare))) or list(dict.fromkeys(terms(question)))
 
 
+def has_cjk(text: str) -> bool:
+    """Whether any of it is compared by pairs of characters."""
+    return _CJK_CHARACTER.search(text) is not None
+
+
 def chinese(text: str) -> bool:
     """Whether people who wrote this read Chinese: Han makes up three tenths of the letters, without kana."""
     letters = sum(character.isalpha() for character in text)

@@ -17,7 +17,7 @@ def confidence(question: str, encoder: FakeEncoder | None) -> float:
     reading = extract.read(question, found.passages, encoder)
     row = answerable.features(reading, found.passages, found.signals, covered=encoder is not None)
     assert set(row) == set(answerable.FEATURES) and all(0 <= value <= 1.0001 for value in row.values())
-    return answerable.probability(row, covered=encoder is not None)
+    return answerable.probability(row, question, covered=encoder is not None)
 
 
 @pytest.mark.parametrize("encoder", [None, FakeEncoder()])
@@ -29,12 +29,18 @@ def test_what_the_documents_say_stands_above_what_they_do_not(encoder: FakeEncod
 
 def test_nothing_found_is_nothing_known() -> None:
     row = answerable.features(extract.read("anything", ()), (), {}, covered=True)
-    assert answerable.probability(row, covered=True) < answerable.REFUSE_BELOW
-    assert answerable.probability(row, covered=False) < answerable.REFUSE_BELOW
+    for question, covered in (("anything", True), ("anything", False), ("什么", False)):
+        assert answerable.probability(row, question, covered=covered) < answerable.REFUSE_BELOW
+
+
+def test_a_language_the_encoder_does_not_know_is_judged_by_words() -> None:
+    row = dict.fromkeys(answerable.FEATURES, 0.0) | {"found": 0.6, "lexical": 0.3, "own": 0.6}
+    german, chinese = (answerable.probability(row, text, covered=False) for text in ("Wie viel?", "多少钱？"))
+    assert german > answerable.REFUSE_BELOW > chinese
 
 
 def test_the_weights_name_every_feature() -> None:
-    for weights in (answerable.WEIGHTS, answerable.WEIGHTS_BLIND):
+    for weights in (answerable.WEIGHTS, answerable.WEIGHTS_BLIND, answerable.WEIGHTS_WORDS):
         assert set(weights) == {"bias", *answerable.FEATURES}
 
 

@@ -42,7 +42,9 @@ def test_words_carried_from_earlier_turns_prove_nothing_about_the_question() -> 
         for asked in (None, "And the caffeine?")
     )
     assert own["own"] == 0 < whole["own"]
-    assert answerable.probability(own, covered=True) < answerable.probability(whole, covered=True)
+    assert answerable.probability(own, carried, covered=True) < answerable.probability(
+        whole, question, covered=True
+    )
     before = Turn("user", "When was the Brio 3 launched?")
     assert ask("And the caffeine?", before).confidence < ask(carried).confidence
 
