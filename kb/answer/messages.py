@@ -94,6 +94,12 @@ _TEXTS: dict[str, dict[Language, str]] = {
     "unsure": {
         "en": "This is the closest the documents come; it may not be what you asked.",
         "zh": "以下是文档中最接近的内容，不一定正好回答您的问题。",
+        "de": "Näher kommen die Dokumente der Frage nicht; das muss nicht die Antwort sein.",
+        "fr": "C'est ce que les documents offrent de plus proche ; ce n'est pas forcément ce que vous demandiez.",
+        "es": "Es lo más cercano que ofrecen los documentos; puede que no sea lo que ha preguntado.",
+        "it": "È quanto di più vicino offrono i documenti; potrebbe non essere ciò che ha chiesto.",
+        "pt": "É o que há de mais próximo nos documentos; pode não ser o que perguntou.",
+        "nl": "Dichterbij komen de documenten niet; misschien is het niet wat u vroeg.",
     },
     "unsupported": {
         "en": "Not confirmed by the passages: {claims}",

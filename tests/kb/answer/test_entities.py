@@ -43,7 +43,7 @@ def test_words_carried_from_earlier_turns_prove_nothing_about_the_question() -> 
     )
     assert own["own"] == 0 < whole["own"]
     assert answerable.probability(own, carried, covered=True) < answerable.probability(
-        whole, question, covered=True
+        whole, carried, covered=True
     )
     before = Turn("user", "When was the Brio 3 launched?")
     assert ask("And the caffeine?", before).confidence < ask(carried).confidence
