@@ -126,6 +126,8 @@ class LlamaCpp:
         llama.llama_log_set(self._quiet, ctypes.c_void_p(0))
         options = llama.llama_model_default_params()
         options.n_gpu_layers = 0
+        # its buffers for AMX crash at the first batch (llama-cpp-python 0.3.36, Xeon with amx_int8), with them goes repacking
+        options.use_extra_bufts = " amx_tile " not in Path("/proc/cpuinfo").read_text()
         self._model = llama.llama_model_load_from_file(str(path).encode(), options)
         if not self._model:
             raise RuntimeError("llama.cpp could not load the file")
