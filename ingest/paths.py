@@ -16,7 +16,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import IO, Any, BinaryIO
 
 from kb.errors import Invalid, NotFound, TooLarge
@@ -40,7 +40,7 @@ class Item:
 def expand(
     paths: Sequence[str | Path],
     *,
-    called: Mapping[Path, str] | None = None,
+    called: Mapping[str, str] | None = None,
     stdin_name: str | None = None,
     left_out: Callable[[str], object] = lambda text: None,
 ) -> Iterator[Item]:
@@ -58,35 +58,50 @@ def expand(
             name = stdin_name or "standard-input.txt"
             yield Item(Path(name).name, name, lambda: nullcontext(sys.stdin.buffer))
         elif path and Path(path).is_dir():
-            yield from _directory(Path(path), called[_place(Path(path))], left_out)
+            yield from _directory(Path(path), called[path], left_out)
         elif path and Path(path).is_file():
-            yield from _file(Path(path), called[_place(Path(path))])
+            yield from _file(Path(path), called[path])
         else:  # "" too, which a shell makes of a variable that is not set: it does not mean this directory
             raise NotFound(f"{path or 'An empty path'} is not there, or is neither a file nor a directory.")
 
 
-def names(paths: Sequence[str | Path]) -> dict[Path, str]:
+def names(paths: Sequence[str | Path]) -> dict[str, str]:
     """What each path goes by: its own name, the same from wherever it is added.
 
-    Namesakes go by as much of their paths as tells them apart: each would become a revision of the one before.
+    Namesakes go by as much of their paths as tells them apart: each would become a revision of the one before. So do
+    a directory or zip and a file that would be named as if it were in it.
     """
-    namesakes = defaultdict(set)
-    for path in paths:
-        place = _place(Path(path))
-        namesakes[place.name].add(place)
-    called = {}
-    for same in namesakes.values():
-        depth = 1
-        while len({place.parts[-depth:] for place in same}) < len(same):
-            depth += 1
-        for place in same:
-            called[place] = "/".join(part for part in place.parts[-depth:] if part != place.anchor)
-    return called
+    places = {str(path): _place(Path(path)) for path in paths}
+    depths = dict.fromkeys(places.values(), 1)
+    while alike := _alike({place: _end(place, depth) for place, depth in depths.items()}):
+        for place in alike:
+            depths[place] += 1
+    return {path: _end(place, depths[place]) for path, place in places.items()}
+
+
+def _alike(called: Mapping[Path, str]) -> set[Path]:
+    """The places whose names, or whose contents' names, may also be another's."""
+    named = defaultdict(set)
+    for place, name in called.items():
+        named[name].add(place)
+    alike = {place for same in named.values() if len(same) > 1 for place in same}
+    for place, name in called.items():
+        for within, above in zip(place.parents, PurePosixPath(name).parents, strict=False):
+            if others := named.get(str(above), set()) - {within}:
+                alike |= {place, *others}
+    return alike
+
+
+def _end(place: Path, depth: int) -> str:
+    return "/".join(part for part in place.parts[-depth:] if part != place.anchor)
 
 
 def _place(path: Path) -> Path:
     """Where it is. A file that is a link keeps its own name, a directory has that of what it leads to."""
-    return path.resolve() if path.is_dir() else path.parent.resolve() / path.name
+    try:
+        return path.resolve() if path.is_dir() else path.parent.resolve() / path.name
+    except (OSError, RuntimeError):  # nobody may look there, or links in a circle: reading it says so
+        return path.absolute()
 
 
 def _directory(top: Path, base: str, left_out: Callable[[str], object]) -> Iterator[Item]:

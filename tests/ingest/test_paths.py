@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from ingest.add import _items
 from ingest.paths import expand, safe_name
 from kb.errors import Invalid, NotFound
 
@@ -48,6 +49,33 @@ def test_links_out_of_a_directory_are_left_out_and_told(tmp_path: Path) -> None:
     assert len(told) == 1 and "outside.txt" in told[0]
     (tmp_path / "alias").symlink_to(top)  # the directory itself may be a link
     assert [item.external_id for item in expand([tmp_path / "alias"])] == found
+
+
+def test_a_file_is_not_named_as_if_it_were_in_a_directory_it_is_not_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("a/x.txt", "b/x.txt", "c/a/x.txt"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(name)
+    given = ["a", "b/x.txt", "c/a/x.txt"]
+    found = [item.external_id for item in expand(given)]
+    assert found == [f"{tmp_path.name}/a/x.txt", "b/x.txt", "c/a/x.txt"]
+    assert [item.external_id for item in expand(["a/", "./b/x.txt", "b/../c/a/x.txt"])] == found
+    assert list(listed("a", "a/x.txt", "b/x.txt")) == [
+        "a/x.txt",
+        "b/x.txt",
+    ]  # where it is in it, it is the same
+
+
+def test_a_path_that_cannot_be_looked_at_does_not_keep_the_others(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("a")
+    loop = tmp_path / "loop"
+    loop.symlink_to(loop)
+    told: list[tuple[str, str]] = []
+    given = (str(tmp_path / ("n" * 300)), str(loop / "b.txt"), str(tmp_path / "a.txt"))
+    assert [item.external_id for item in _items(given, None, told.append)] == ["a.txt"]
+    assert [path for path, _ in told] == list(given[:2])
 
 
 def test_a_zip_cut_short_does_not_pass_for_one_inside_it(tmp_path: Path) -> None:
