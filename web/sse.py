@@ -13,7 +13,6 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from flask import Response, request
@@ -94,8 +93,11 @@ def answering(
     ending: float | None = None
     try:
         while True:
-            with suppress(queue.Empty):
+            try:
                 item = events.get(timeout=WATCH_S)
+            except queue.Empty:
+                pass
+            else:
                 if item is None:
                     return
                 if isinstance(item, BaseException):

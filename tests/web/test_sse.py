@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import queue
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -51,3 +52,17 @@ def test_a_steady_answer_may_finish_when_the_server_ends_but_not_for_ever(
     assert told.value.slug == "shutting-down"
     assert time.monotonic() - began > 0.5
     assert cancelled().is_set()
+
+
+def test_whatever_the_asker_raises_ends_the_answer() -> None:
+    def ask(principal: Any, question: Any, *, cancel: threading.Event) -> Iterator[Event]:
+        yield Event("token", {"text": "word "})
+        raise queue.Empty  # also what the queue between the threads says when nothing came
+
+    kb = SimpleNamespace(asker=SimpleNamespace(ask=ask))
+    began = time.monotonic()
+    with pytest.raises(queue.Empty):
+        for _ in sse.answering(
+            kb, SYSTEM, Question("x"), lambda: time.monotonic() - began < 3, lambda: SYSTEM
+        ):
+            pass
