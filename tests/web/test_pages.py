@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 import tracemalloc
 
 from kb.store import SYSTEM
@@ -132,6 +133,14 @@ def test_a_heading_that_begins_a_page_is_a_heading() -> None:
         (2, "Two", True),
         (2, "Said.", False),
     ]
+
+
+def test_a_file_that_claims_thousands_of_empty_pages_is_shown_at_once() -> None:
+    text = "One." + "\f" * 40_000
+    began = time.perf_counter()
+    pieces = cut(DocumentText(text, (0, *range(5, 40_005)), "Scan", 1), 0, None, None)
+    assert pieces[0].text == "One." and pieces[-1].page == 40_000
+    assert time.perf_counter() - began < 2  # 6 s where the pages are gone through for each of them
 
 
 def test_lines_with_tabs_are_laid_as_tables_and_no_character_is_lost() -> None:

@@ -72,10 +72,10 @@ def cut(text: DocumentText, begin: int, start: int | None, end: int | None) -> l
     headings = {m.start(): m for m in _HEADING.finditer(text.text, begin, last)}
     inner = (*text.page_starts, *marked, *headings, *(m.end() for m in headings.values()))
     edges = sorted({begin, last, *(edge for edge in inner if begin < edge < last)})
-    pieces = []
+    pieces, starts = [], {*text.page_starts}
     for left, right in pairwise(edges):
         number = bisect_right(text.page_starts, left) or None
-        first = left in text.page_starts
+        first = left in starts
         inside = marked[0] <= left and right <= marked[1]
         heading = headings.get(left)
         shown = text.text[left:right]

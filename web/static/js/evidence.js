@@ -8,7 +8,7 @@ const text = document.getElementById("evidence-text");
 let opener = null, shown = null;
 
 /** Stored text carries its headings as `## …`; people need not see the signs. */
-const plain = (stored) => stored.replace(/^(\f?)#{1,6} +/gm, "$1");
+const plain = (stored) => stored.replace(/^(\f*)#{1,6} +/gm, "$1");
 
 /** Where `quote` stands in `passage`, however its white space differs; null: nowhere. */
 function find(passage, quote) {
