@@ -59,7 +59,7 @@ def run(kb: Kb, stop: threading.Event, *, until_idle: bool = False) -> bool:
 def tika_for(settings: Settings) -> Iterator[tuple[Tika | None, Callable[[], None]]]:
     """A client of the Tika that is named, or of one started here and kept alive by the returned call; None without Java."""
     if settings.tika_url:
-        tika = Tika([url.strip() for url in settings.tika_url.split(",") if url.strip()], settings)
+        tika = Tika(settings.tika_url.split(","), settings)
         try:
             yield tika, lambda: None
         finally:

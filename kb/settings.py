@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -140,13 +140,12 @@ class Settings(BaseSettings):
 
     @field_validator("tika_url", "llm_url")
     @classmethod
-    def _server(cls, given: str) -> str:
+    def _servers(cls, given: str, info: ValidationInfo) -> str:
         """Several of Tika are parted by commas. A mistyped one would only show as documents that wait for ever."""
-        for url in filter(None, (part.strip() for part in given.split(","))):
-            scheme, host, *_ = urlsplit(url)
-            if scheme not in ("http", "https") or not host:
-                raise ValueError("must be an address such as http://127.0.0.1:8000")
-        return given
+        urls = [part.strip() for part in given.split(",") if part.strip()]
+        if not all(map(_names_a_server, urls)) or (len(urls) > 1 and info.field_name != "tika_url"):
+            raise ValueError("must be an address such as http://127.0.0.1:8000")
+        return ",".join(urls)
 
     @classmethod
     def settings_customise_sources(
@@ -164,6 +163,15 @@ class Settings(BaseSettings):
     def database(self) -> str:
         """The database URL in force."""
         return self.database_url or f"sqlite:///{(self.data / 'kb.sqlite3').resolve()}"
+
+
+def _names_a_server(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        found = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port that is no number, half an IPv6 address
+        return False
+    return found and url.isascii() and not any(c.isspace() for c in url)
 
 
 def origins(settings: Settings) -> dict[str, str]:

@@ -58,7 +58,7 @@ class OpenAIChat:
     """Streams the final channel of one chat completion at a time; safe to share between threads."""
 
     def __init__(self, settings: Settings, breaker: Breaker | None = None) -> None:
-        url = httpcore.URL(settings.llm_url.strip().rstrip("/").encode("ascii", "replace"))
+        url = httpcore.URL(settings.llm_url.rstrip("/"))
         self._settings = settings
         self._base = url
         self._name = settings.llm_model

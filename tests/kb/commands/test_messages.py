@@ -8,13 +8,17 @@ import socket
 import subprocess
 import sys
 import threading
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from pydantic import ValidationError
 
+from kb.app import build
+from kb.commands.people import user
 from kb.commands.show import table
 from kb.settings import Settings
 from tests.zygote import Zygote
@@ -52,7 +56,20 @@ def test_such_an_address_is_said_in_words(kb: Any) -> None:
 
 @pytest.mark.parametrize("name", ["tika_url", "llm_url"])
 @pytest.mark.parametrize(
-    "given", ["127.0.0.1:8000", "ftp://x/v1", "file:///etc/passwd", "http://", "http://a,b"]
+    "given",
+    [
+        "127.0.0.1:8000",
+        "ftp://x/v1",
+        "file:///etc/passwd",
+        "http://",
+        "http://a,b",
+        "http://:8000/v1",
+        "http://x:port",
+        "http://x:99999",
+        "http://a b",
+        "http://bücher.example",
+        "http://[::1",
+    ],
 )
 def test_a_server_of_no_address_is_refused_at_the_start(name: str, given: str) -> None:
     with pytest.raises(ValidationError, match=r"must be an address such as http://127\.0\.0\.1:8000"):
@@ -63,6 +80,22 @@ def test_without_a_terminal_a_password_comes_on_standard_input(kb: Any) -> None:
     done = kb("user", "create", "ada@example.org")
     assert done.returncode == 2 and "standard input" in done.stderr
     assert "Warning" not in done.stderr
+
+
+def test_a_password_sent_on_standard_input_signs_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KB_DATA", str(tmp_path / "state"))
+    done = CliRunner().invoke(user, ["create", "ada@example.org"], input="a lovely engine 1843\r\n")
+    assert done.exit_code == 0, done.output
+    with closing(build()) as made:
+        assert made.users.verify("ada@example.org", "a lovely engine 1843").role == "reader"
+
+
+def test_only_tika_has_several_addresses() -> None:
+    several = Settings(tika_url=" http://a:1 , http://b:2,")
+    assert several.tika_url == "http://a:1,http://b:2"
+    assert Settings(tika_url=" , ").tika_url == ""  # none: our own is started
+    with pytest.raises(ValidationError, match="must be an address"):
+        Settings(llm_url="http://a:1/v1,http://b:2/v1")
 
 
 def test_an_address_is_kept_in_one_form() -> None:
