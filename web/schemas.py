@@ -1,6 +1,6 @@
 """Requests as the API accepts them: strict, bounded, unknown fields refused by name.
 
-Answers are in `shapes.py`. Field descriptions become the OpenAPI document.
+Answers are in `responses.py`. Field descriptions become the OpenAPI document.
 """
 
 from __future__ import annotations

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
+from dataclasses import replace
+from itertools import accumulate
+
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -56,6 +60,28 @@ def check(laid: Laid, chunks: list[Chunk], limit: int) -> None:
 def test_every_character_lies_in_exactly_one_chunk(blocks: list[Block], limit: int) -> None:
     laid = lay_out(blocks)
     check(laid, split(laid, ENCODER, limit), limit)
+
+
+@given(blocks_, st.lists(st.integers(0, 3), min_size=12, max_size=12), st.integers(0, 3), st.integers(30, 64))
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_pages_begin_where_they_are_said_to(
+    blocks: list[Block], turns: list[int], empty: int, limit: int
+) -> None:
+    paged = [
+        replace(block, page=page) for block, page in zip(blocks, accumulate(turns, initial=1), strict=False)
+    ]
+    pages = paged[-1].page + empty if paged and paged[-1].page else 0
+    laid = lay_out(paged, pages)
+    check(laid, split(laid, ENCODER, limit), limit)
+    assert len(laid.page_starts) == pages
+    feeds = [at for at, letter in enumerate(laid.text, 1) if letter == "\f"]
+    assert list(laid.page_starts) == ([0, *feeds] if pages else [])
+    assert [bisect_right(laid.page_starts, span.start) for span in laid.spans] == [b.page for b in paged]
+    assert all(
+        laid.text[s.start : s.end].endswith(b.text)
+        for s, b in zip(laid.spans, paged, strict=True)
+        if s.kind != "heading"
+    )
 
 
 @given(st.lists(sentences, min_size=1, max_size=8), st.integers(30, 64))

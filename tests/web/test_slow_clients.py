@@ -57,7 +57,7 @@ HALVES = {
 
 @pytest.fixture(scope="module")
 def alive(template: Template, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    with running(Settings(data=tmp_path_factory.mktemp("patience") / "state"), template) as made:
+    with running(Settings(data=tmp_path_factory.mktemp("slow") / "state"), template) as made:
         yield made
 
 
