@@ -93,7 +93,8 @@ def _ask_here(question: str, collections: tuple[str, ...]) -> Iterator[tuple[str
     for event in build().asker.ask(SYSTEM, Question(question, collections or None)):
         if event.kind == "error":
             raise event.data
-        yield event.kind, plain(event.data)
+        said = plain(event.data)
+        yield event.kind, {**said, "sure": event.data.sure} if event.kind == "done" else said
 
 
 def _drain(events: Iterator[tuple[str, Any]]) -> dict[str, Any]:

@@ -91,6 +91,7 @@ def test_add_is_recognised_the_second_time_and_reads_standard_input(kb, tmp_path
     assert {d["state"] for d in json.loads(kb("list", "--json").stdout)["data"]} == {"ready"}
     answer = json.loads(kb("ask", "When does the canteen close?", "--json").stdout)
     assert "two" in answer["text"] and answer["tier"] == "extractive"
+    assert answer["sure"] == (answer["confidence"] >= 0.5)  # as the server says it
 
 
 def test_names_of_files_cannot_drive_the_terminal(kb, tmp_path: Path) -> None:
