@@ -12,6 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 from flask import Flask, Response, g, render_template, request
+from gunicorn.http.errors import (  # type: ignore[import-untyped]
+    ChunkMissingTerminator,
+    InvalidChunkExtension,
+    InvalidChunkSize,
+)
 from pydantic import ValidationError
 from werkzeug.exceptions import HTTPException, RequestedRangeNotSatisfiable
 
@@ -79,6 +84,9 @@ _BY_STATUS = {
 }  # fmt: skip
 
 
+# a body is read only while the application asks for it
+_BROKEN_BODY = (ChunkMissingTerminator, InvalidChunkExtension, InvalidChunkSize)
+
 # what must fit these patterns of web/schemas.py, in words
 PATTERNS = {
     r"^[a-z0-9][a-z0-9._-]{0,63}$": "must be 1 to 64 of a-z, 0-9, dot, dash, underscore, and begin with a letter or digit",
@@ -141,6 +149,10 @@ def known(error: Exception) -> KbError:
         kind = KINDS[slug]
         made = KbError(_http_detail(error, kind), slug=slug, errors=())
         made.status, made.title = error.code, kind.title
+        return made
+    if isinstance(error, _BROKEN_BODY):
+        made = KbError("The body is not parted into chunks as HTTP has them.", slug="bad-request")
+        made.status, made.title = 400, KINDS["bad-request"].title
         return made
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return errors.DiskFull(

@@ -219,6 +219,15 @@ def test_what_cannot_be_read_is_a_problem_like_every_error(
     assert f"X-Request-Id: {problem['request_id']}".encode() in head
 
 
+@pytest.mark.parametrize("body", [b"ZZZ\r\n{}", b"1\r\n{}}}", b"1;a\rb\r\n{"])
+def test_a_body_in_broken_chunks_is_the_clients_fault(alive: Running, body: bytes) -> None:
+    key = f"Authorization: {alive.headers['Authorization']}"
+    head = post("/api/v1/ask", key, "Content-Type: application/json", "Transfer-Encoding: chunked")
+    with ExitStack() as stack:
+        answer = connect(stack, alive, head + b"\r\n\r\n" + body + b"\r\n0\r\n\r\n").recv(65536)
+    assert answer.startswith(b"HTTP/1.1 400 "), answer
+
+
 def test_what_takes_for_ever_is_let_go(settings: Settings, template: Template) -> None:
     with running(settings, template, arrive_s=1) as made, ExitStack() as stack:
         key = f"Authorization: {made.headers['Authorization']}"
