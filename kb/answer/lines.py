@@ -8,6 +8,8 @@ from itertools import groupby
 _ITEM = re.compile(r"[-*•] |\d{1,3}[.)、] ?")
 # the points of a slide: paragraphs of one line that end like no sentence
 _POINT = re.compile(r"(?!#|[-*•] |\d{1,3}[.)、])[^\t\n]*[^\s.!?。！？…:：;；]")
+# a sentence may end within quotation marks, or before the number of a footnote
+_QUOTED = re.compile(r"""[.!?。！？…](?:["'”’»」』）]|\[\d{1,3}\])+$""")
 
 
 def lines(text: str) -> str:
@@ -36,9 +38,7 @@ def lines(text: str) -> str:
 def _points(text: str) -> list[str]:
     """The lines of a text, points in a row marked as items; an empty line ends their list."""
     found: list[str] = []
-    for point, group in groupby(
-        re.split(r"\n\s*\n", text), key=lambda part: bool(_POINT.fullmatch(part.strip()))
-    ):
+    for point, group in groupby(re.split(r"\n\s*\n", text), key=lambda part: _is_point(part.strip())):
         parts = [part.strip("\n") for part in group]
         if point and len(parts) > 1:
             found += [*(f"- {part.strip()}" for part in parts), ""]
@@ -50,6 +50,10 @@ def _points(text: str) -> list[str]:
 def _heads(line: str) -> bool:
     """Whether it is a heading, and no question of which the answer follows."""
     return line.startswith("#") and not line.rstrip("*_ ").endswith(("?", "？"))
+
+
+def _is_point(part: str) -> bool:
+    return bool(_POINT.fullmatch(part)) and not _QUOTED.search(part)
 
 
 def _cells(row: str) -> list[str]:

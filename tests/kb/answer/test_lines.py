@@ -20,6 +20,9 @@ from kb.answer.quotations import compose
             "New:\n\nNo boiler\n\nTank of 1.8 litres\n\nMeasured in May.",
             "New:\n- No boiler\n- Tank of 1.8 litres\n\nMeasured in May.",
         ),
+        ("He said “yes.”\n\nSo it was.[7]", "He said “yes.” So it was.[7]"),
+        ("“好的。”\n\n“不行。”", "“好的。” “不行。”"),
+        ("Tea (hot etc.)\n\nTea [cold]", "- Tea (hot etc.)\n- Tea [cold]"),
         ("A line without an end\n\nA sentence.", "A line without an end A sentence."),
         (
             "Product\tWarranty\nBrio 2, Brio 3\t3 years",
