@@ -95,6 +95,16 @@ class Fn:
     def store(self, value: Value, base: Value, *terms: Any, align: int = 1) -> None:
         self.b.store(value, self.at(base, *terms), align=align)
 
+    def prefetch(self, base: Value, size: int) -> None:
+        """Ask for the `size` bytes from `base` on, which may lie beyond what there is."""
+        read, keep, data = (ir.Constant(I32, value) for value in (0, 3, 1))
+        for line in range(0, size, 64):
+            callee = self.module.globals.get("llvm.prefetch.p0")
+            if callee is None:
+                kind = ir.FunctionType(ir.VoidType(), [PTR, I32, I32, I32])
+                callee = ir.Function(self.module, kind, "llvm.prefetch.p0")
+            self.b.call(callee, [self.at(base, line), read, keep, data])
+
     def arg(self, index: int, kind: ir.Type = I64) -> Value:
         """Slot `index` of a step's int64 arguments, as a number or a pointer."""
         return self.load(kind, self.args[0], 8 * index, align=8)

@@ -30,6 +30,8 @@ ENTRY = 9  # int64s of an entry
 WEIGHT_BYTES = {"int8": 1024, "mxfp4": 512}  # of one tile's block
 _BYTES = ir.VectorType(I8, 64)
 _PAIRS = ir.VectorType(I32, 32)
+_AHEAD = 4096  # bytes of weights asked for before they are needed: the processor's own prefetching ends at every page
+_FEW = 3  # tokens up to which memory is what a product waits for
 _EXPAND_FROM = 24  # tokens from which mxfp4 tiles are expanded to int8 once instead of once per group
 
 
@@ -53,6 +55,8 @@ def _tile(module: ir.Module, layout: str, acts: str, path: str, count: int) -> N
     sums = [[f.slot(VF, f.vf(0.0)) for _ in range(2)] for _ in range(count)]
     with f.loop(0, blocks) as block:
         at = f.at(weights, (block, WEIGHT_BYTES[layout]))
+        if count <= _FEW:
+            f.prefetch(f.at(at, _AHEAD), WEIGHT_BYTES[layout])
         exponents = [_exponents(f, f.at(scales, (block, 32), 16 * half)) for half in range(2)]
         if acts == "q8":
             records = [f.at(each, (block, RECORD)) for each in inputs]
