@@ -132,7 +132,8 @@ class Chunks:
         """The chunks among `chunk_ids` that this scope may see and that answer now, in the order given."""
         if not chunk_ids or not scope:
             return []
-        rows = session.connection().execute(_BY_ID, {"ids": chunk_ids, "scope": list(scope.collection_ids)})
+        values = {"ids": chunk_ids, "scope": list(scope.collection_ids)}
+        rows = session.connection().execute(_BY_ID, values).all()  # one by one, they take a tenth longer
         found = {row[0]: _loaded(row) for row in rows}
         return [found[id_] for id_ in chunk_ids if id_ in found]
 
