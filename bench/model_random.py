@@ -6,6 +6,7 @@ import numpy as np
 
 from bench.model_memory import MemoryWeights
 from kb.llm.local import quant
+from kb.llm.local.arena import Arena
 from kb.llm.local.config import ModelConfig, RopeScaling
 from kb.llm.local.quant_dense import dense_specs
 from kb.llm.local.types import Expert, Packed
@@ -32,9 +33,11 @@ def config(layers: int) -> ModelConfig:
     )
 
 
-def matrix(layout: str, rows: int, cols: int, random: np.random.Generator) -> Packed:
+def matrix(
+    layout: str, rows: int, cols: int, random: np.random.Generator, arena: Arena | None = None
+) -> Packed:
     """Random bytes where weights go, scales that keep products near one."""
-    packed = quant.empty(layout, rows, cols)
+    packed = quant.empty(layout, rows, cols) if arena is None else arena.take(layout, rows, cols)
     at = quant.sections(layout, rows, cols)
     if layout in ("int8", "mxfp4"):
         packed.data[: at.weights_bytes] = _noise(at.weights_bytes, random)
@@ -43,28 +46,33 @@ def matrix(layout: str, rows: int, cols: int, random: np.random.Generator) -> Pa
         quant.set_bias(packed, None)
         return packed
     values = random.standard_normal((rows, cols)).astype(np.float32)
-    return quant.pack(1 + 0.1 * values if rows == 1 else values / np.float32(cols**0.5), None, layout)
+    values = 1 + 0.1 * values if rows == 1 else values / np.float32(cols**0.5)
+    packed.data[...] = quant.pack(values, None, layout).data
+    return packed
 
 
 def weights(shape: ModelConfig, layout: str, router: str = "uniform") -> MemoryWeights:
-    """Dense parts int8, experts in `layout`; every matrix in memory of its own, as real ones are.
+    """Dense parts int8, experts in `layout`, in huge pages as a server holds them.
 
     router: 'uniform' prefers no expert; 'skewed' adds log(1 / rank) to the logits, another order in each layer.
     """
     random = np.random.default_rng(0)
-    dense = {spec.name: matrix(spec.layout, spec.rows, spec.cols, random) for spec in dense_specs(shape)}
+    specs = dense_specs(shape)
+    together = Arena(sum(quant.nbytes(spec.layout, spec.rows, spec.cols) for spec in specs))
+    dense = {spec.name: matrix(spec.layout, spec.rows, spec.cols, random, together) for spec in specs}
     if router == "skewed":
         for name, packed in dense.items():
             if name.endswith("router.weight"):
                 ranks = random.permutation(np.arange(1, shape.num_experts + 1))
                 quant.set_bias(packed, np.log(1 / ranks).astype(np.float32))
     h, inner = shape.hidden_size, shape.intermediate_size
+    sizes = ((2 * inner, h), (h, inner))  # gate and up, down
+    nbytes = sum(quant.nbytes(layout, *size) for size in sizes)
+    # all of it before any is written to: neighbours then share the huge pages across their borders
+    room = [[Arena(nbytes) for _ in range(shape.num_experts)] for _ in range(shape.num_layers)]
     experts = [
-        [
-            Expert(matrix(layout, 2 * inner, h, random), matrix(layout, h, inner, random))
-            for _ in range(shape.num_experts)
-        ]
-        for _ in range(shape.num_layers)
+        [Expert(*(matrix(layout, *size, random, arena) for size in sizes)) for arena in layer]
+        for layer in room
     ]
     return MemoryWeights(dense, experts)
 
