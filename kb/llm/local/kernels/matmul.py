@@ -31,6 +31,8 @@ WEIGHT_BYTES = {"int8": 1024, "mxfp4": 512}  # of one tile's block
 _BYTES = ir.VectorType(I8, 64)
 _PAIRS = ir.VectorType(I32, 32)
 _AHEAD = 4096  # bytes of weights asked for before they are needed: the processor's own prefetching ends at every page
+# Tiles multiplied side by side by so few tokens: several streams of weights keep more reads in flight than one
+_BESIDE = {1: 4, 2: 2, 3: 2}
 _FEW = 3  # tokens up to which memory is what a product waits for
 _EXPAND_FROM = 24  # tokens from which mxfp4 tiles are expanded to int8 once instead of once per group
 
@@ -39,48 +41,82 @@ def emit(module: ir.Module, layout: str, acts: str, path: str) -> None:
     """`matmul_{layout}_{acts}`; acts: 'q8' (records) or 'f32'."""
     for count in GROUPS[layout, acts]:
         _tile(module, layout, acts, path, count)
+    for count in _beside(layout, acts, path):
+        _tile(module, layout, acts, path, count, tiles=_BESIDE[count])
     if layout == "mxfp4" and acts == "q8":
         _expand(module, path)
-    _step(module, layout, acts)
+    _step(module, layout, acts, path)
 
 
-def _tile(module: ir.Module, layout: str, acts: str, path: str, count: int) -> None:
-    """tile(weights, scales, bias, blocks, add, activations x count, outputs x count)."""
-    name = f"tile_{layout}_{acts}_{count}"
+def _tile(module: ir.Module, layout: str, acts: str, path: str, count: int, tiles: int = 1) -> None:
+    """tile(weights, scales, bias, blocks, add, activations x count, outputs x count), of `tiles` tiles in a row."""
     kind = ir.FunctionType(ir.VoidType(), [PTR, PTR, PTR, I64, I64] + [PTR] * (2 * count))
-    f = Fn(module, name, kind, inner=True)
+    f = Fn(module, _tile_name(layout, acts, count, tiles), kind, inner=True)
     b = f.b
     weights, scales, bias, blocks, add = f.args[:5]
     inputs, outputs = f.args[5 : 5 + count], f.args[5 + count :]
-    sums = [[f.slot(VF, f.vf(0.0)) for _ in range(2)] for _ in range(count)]
+    sums = [[[f.slot(VF, f.vf(0.0)) for _ in range(2)] for _ in range(count)] for _ in range(tiles)]
+    begins = [
+        (f.at(weights, (blocks, n * WEIGHT_BYTES[layout])), f.at(scales, (blocks, n * 32)))
+        for n in range(tiles)
+    ]
     with f.loop(0, blocks) as block:
-        at = f.at(weights, (block, WEIGHT_BYTES[layout]))
-        if count <= _FEW:
-            f.prefetch(f.at(at, _AHEAD), WEIGHT_BYTES[layout])
-        exponents = [_exponents(f, f.at(scales, (block, 32), 16 * half)) for half in range(2)]
-        if acts == "q8":
-            records = [f.at(each, (block, RECORD)) for each in inputs]
-            parts = _integers(f, layout, path, at, records)
-            steps = [_steps(f, path, each) for each in exponents]
-            for token, record in enumerate(records):
-                scale = f.splat(f.load(F32, record, SCALE, align=4))
-                for half in range(2):
-                    value = _scaled(f, path, parts[token][half], steps[half])
-                    f.set(sums[token][half], f.fma(value, scale, f.get(sums[token][half], VF)))
-        else:
-            steps = [b.bitcast(b.shl(each, f.vi(23)), VF) for each in exponents]
-            parts = _floats(f, layout, path, at, [f.at(each, (block, 128)) for each in inputs])
-            for token in range(count):
-                for half in range(2):
-                    total = f.get(sums[token][half], VF)
-                    f.set(sums[token][half], f.fma(parts[token][half], steps[half], total))
-    for token in range(count):
-        for half in range(2):
-            out = f.at(outputs[token], 64 * half)
-            value = b.fadd(f.get(sums[token][half], VF), f.load(VF, bias, 64 * half, align=4))
-            before = b.select(b.icmp_signed("!=", add, f.i64(0)), f.load(VF, out, align=4), f.vf(0.0))
-            f.store(b.fadd(before, value), out, align=4)
+        for (tile_weights, tile_scales), tile_sums in zip(begins, sums, strict=True):
+            at = f.at(tile_weights, (block, WEIGHT_BYTES[layout]))
+            if count <= _FEW:
+                f.prefetch(f.at(at, _AHEAD), WEIGHT_BYTES[layout])
+            exponents = [_exponents(f, f.at(tile_scales, (block, 32), 16 * half)) for half in range(2)]
+            _add_block(f, layout, acts, path, at, exponents, inputs, block, tile_sums)
+    for number, tile_sums in enumerate(sums):
+        for token in range(count):
+            for half in range(2):
+                out = f.at(outputs[token], 128 * number + 64 * half)
+                value = b.fadd(
+                    f.get(tile_sums[token][half], VF), f.load(VF, bias, 128 * number + 64 * half, align=4)
+                )
+                before = b.select(b.icmp_signed("!=", add, f.i64(0)), f.load(VF, out, align=4), f.vf(0.0))
+                f.store(b.fadd(before, value), out, align=4)
     f.finish()
+
+
+def _beside(layout: str, acts: str, path: str) -> list[int]:
+    """Numbers of tokens for which tiles are taken side by side; narrow registers would be too few."""
+    return [count for count in _BESIDE if path in WIDE and acts == "q8" and count in GROUPS[layout, acts]]
+
+
+def _tile_name(layout: str, acts: str, count: int, tiles: int = 1) -> str:
+    return f"tile_{layout}_{acts}_{count}" + (f"x{tiles}" if tiles > 1 else "")
+
+
+def _add_block(
+    f: Fn,
+    layout: str,
+    acts: str,
+    path: str,
+    at: Value,
+    exponents: list[Value],
+    inputs: list[Value],
+    block: Value,
+    sums: list[list[Value]],
+) -> None:
+    """Add the products of one block of a tile (`at`) with every token's to `sums`: slots [tokens][halves of 16 rows]."""
+    b = f.b
+    if acts == "q8":
+        records = [f.at(each, (block, RECORD)) for each in inputs]
+        parts = _integers(f, layout, path, at, records)
+        steps = [_steps(f, path, each) for each in exponents]
+        for token, record in enumerate(records):
+            scale = f.splat(f.load(F32, record, SCALE, align=4))
+            for half in range(2):
+                value = _scaled(f, path, parts[token][half], steps[half])
+                f.set(sums[token][half], f.fma(value, scale, f.get(sums[token][half], VF)))
+    else:
+        steps = [b.bitcast(b.shl(each, f.vi(23)), VF) for each in exponents]
+        parts = _floats(f, layout, path, at, [f.at(each, (block, 128)) for each in inputs])
+        for token in range(len(inputs)):
+            for half in range(2):
+                total = f.get(sums[token][half], VF)
+                f.set(sums[token][half], f.fma(parts[token][half], steps[half], total))
 
 
 def _exponents(f: Fn, at: Value) -> Value:
@@ -202,7 +238,7 @@ def _expand(module: ir.Module, path: str) -> None:
     f.finish()
 
 
-def _step(module: ir.Module, layout: str, acts: str) -> None:
+def _step(module: ir.Module, layout: str, acts: str, path: str) -> None:
     f = Fn(module, f"matmul_{layout}_{acts}", ir.FunctionType(ir.VoidType(), [PTR, PTR]))
     b = f.b
     entries, inputs = f.arg(0, PTR), f.arg(2, PTR)
@@ -217,19 +253,41 @@ def _step(module: ir.Module, layout: str, acts: str) -> None:
         weights, scales, bias, rows = (f.load(PTR, entry, 8 * i, align=8) for i in range(4))
         tokens = f.load(I64, entry, 32, align=8)
         out, out_stride = f.load(PTR, entry, 40, align=8), f.load(I64, entry, 48, align=8)
-        with f.loop(first, last) as tile:
-            tile_weights = f.at(weights, (b.mul(blocks, tile), WEIGHT_BYTES[layout]))
-            common = (f.at(scales, (b.mul(blocks, tile), 32)), f.at(bias, (tile, 128)), blocks, add)
-            place = (rows, tokens, inputs, stride, f.at(out, (tile, 128)), out_stride)
+        place = (rows, tokens, inputs, stride, out, out_stride)
+
+        def at_tile(tile: Value) -> tuple[Value, ...]:
+            """What every tile function takes first."""
+            return (
+                f.at(weights, (b.mul(blocks, tile), WEIGHT_BYTES[layout])),
+                f.at(scales, (b.mul(blocks, tile), 32)),
+                f.at(bias, (tile, 128)),
+                blocks,
+                add,
+            )
+
+        single = f.slot(I64, first)
+        for count in _beside(layout, acts, path):
+            tiles = _BESIDE[count]
+            with f.when(b.icmp_signed("==", tokens, f.i64(count))):
+                whole = b.mul(b.sdiv(b.sub(last, first), f.i64(tiles)), f.i64(tiles))
+                f.set(single, b.add(first, whole))
+                with f.loop(first, f.get(single, I64), tiles) as tile:
+                    here = (*place[:4], f.at(out, (tile, 128)), out_stride)
+                    _some_tokens(
+                        f, _tile_name(layout, acts, count, tiles), count, at_tile(tile), here, f.i64(0)
+                    )
+        with f.loop(f.get(single, I64), last) as tile:
+            tile_weights, *common = at_tile(tile)
+            here = (*place[:4], f.at(out, (tile, 128)), out_stride)
             if scratch is None:
-                _all_tokens(f, layout, acts, (tile_weights, *common), place)
+                _all_tokens(f, layout, acts, (tile_weights, *common), here)
             else:
                 with b.if_else(b.icmp_signed(">=", tokens, f.i64(_EXPAND_FROM))) as (many, few):
                     with many:
                         f.call("expand", ir.VoidType(), tile_weights, blocks, scratch)
-                        _all_tokens(f, "int8", acts, (scratch, *common), place)
+                        _all_tokens(f, "int8", acts, (scratch, *common), here)
                     with few:
-                        _all_tokens(f, layout, acts, (tile_weights, *common), place)
+                        _all_tokens(f, layout, acts, (tile_weights, *common), here)
     f.finish()
 
 
@@ -258,17 +316,25 @@ def find(f: Fn, entries: Value, item: Value, per_item: Value, cursor: Value) -> 
 def _all_tokens(f: Fn, layout: str, acts: str, common: tuple[Value, ...], place: tuple[Value, ...]) -> None:
     """Call the tile functions over all tokens, the largest groups first."""
     b = f.b
-    rows, tokens, inputs, stride, out, out_stride = place
+    tokens = place[1]
     start: Value = f.i64(0)
     for count in GROUPS[layout, acts]:
         whole = b.mul(b.sdiv(b.sub(tokens, start), f.i64(count)), f.i64(count))
         end = b.add(start, whole)
         with f.loop(start, end, count) as token:
-            numbers = [b.add(token, f.i64(i)) for i in range(count)]
-            sources = [f.at(inputs, (row_of(f, rows, number), stride)) for number in numbers]
-            outputs = [f.at(out, (number, out_stride)) for number in numbers]
-            f.call(f"tile_{layout}_{acts}_{count}", ir.VoidType(), *common, *sources, *outputs)
+            _some_tokens(f, _tile_name(layout, acts, count), count, common, place, token)
         start = end
+
+
+def _some_tokens(
+    f: Fn, name: str, count: int, common: tuple[Value, ...], place: tuple[Value, ...], first: Value
+) -> None:
+    """Call a tile function for `count` tokens from `first` on."""
+    rows, _, inputs, stride, out, out_stride = place
+    numbers = [f.b.add(first, f.i64(i)) for i in range(count)]
+    sources = [f.at(inputs, (row_of(f, rows, number), stride)) for number in numbers]
+    outputs = [f.at(out, (number, out_stride)) for number in numbers]
+    f.call(name, ir.VoidType(), *common, *sources, *outputs)
 
 
 def row_of(f: Fn, rows: Value, number: Value) -> Value:

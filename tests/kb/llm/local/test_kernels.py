@@ -16,6 +16,8 @@ from kb.llm.local.kernels.pool import Pool, Program
 from kb.llm.local.types import Packed
 
 COLS = 96
+# 216 tiles, five to a work item: few tokens take them side by side, with one or more left, and the last is not full
+HEIGHT = 6900
 
 
 class Built:
@@ -88,7 +90,7 @@ def _released(height: int, layout: str) -> Packed:
 @pytest.mark.parametrize("tokens", [1, 2, 3, 5, 13, 31])
 def test_products(built, path: str, layout: str, tokens: int) -> None:
     if layout in ("int8", "mxfp4"):
-        packed = _released(300, layout)
+        packed = _released(HEIGHT, layout)
     else:
         packed = quant.pack(
             np.random.default_rng(4).standard_normal((21, COLS)).astype(np.float32), None, layout
@@ -106,14 +108,14 @@ def test_products(built, path: str, layout: str, tokens: int) -> None:
 def test_paths_layouts_and_company_change_no_bit(built, tokens: int) -> None:
     source, _, _ = _activations(tokens)
     results = [
-        kernels.multiply(_released(300, layout), source, tokens, exact=False)
+        kernels.multiply(_released(HEIGHT, layout), source, tokens, exact=False)
         for kernels, layout in product(built.values(), ("int8", "mxfp4"))
     ]
     for other in results[1:]:
         np.testing.assert_array_equal(results[0], other)
     alone = np.concatenate(
         [
-            built["plain"].multiply(_released(300, "int8"), _one(source, token), 1, exact=False)
+            built["plain"].multiply(_released(HEIGHT, "int8"), _one(source, token), 1, exact=False)
             for token in range(tokens)
         ]
     )
