@@ -24,9 +24,9 @@ from collections import Counter, defaultdict
 from pathlib import Path
 
 from ingest import ocr, plain, sniff, worker
-from kb.access.principals import SYSTEM
 from kb.app import Kb, build
 from kb.settings import Settings
+from kb.store.scope import SYSTEM
 from kb.types import Document
 
 FORMATS = Path(__file__).resolve().parents[2] / "shared" / "formats"

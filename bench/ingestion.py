@@ -196,9 +196,9 @@ def plain(corpus: Path) -> dict[str, float]:
 def ours(corpus: Path) -> dict[str, float]:
     """As `kb add` and the worker do, in one process."""
     from ingest import pipeline, worker
-    from kb.access.principals import SYSTEM
     from kb.app import build
     from kb.settings import Settings
+    from kb.store.scope import SYSTEM
 
     steps = Steps()
     with tempfile.TemporaryDirectory(prefix="kb-bench-state-") as folder:
@@ -227,7 +227,7 @@ def ours(corpus: Path) -> dict[str, float]:
 
 
 def _all(kb: object) -> Iterator[object]:
-    from kb.access.principals import SYSTEM
+    from kb.store.scope import SYSTEM
 
     cursor = None
     while True:
@@ -238,7 +238,7 @@ def _all(kb: object) -> Iterator[object]:
 
 
 def _characters(kb: object, found: list) -> int:  # type: ignore[type-arg]
-    from kb.access.principals import SYSTEM
+    from kb.store.scope import SYSTEM
 
     ready = [d for d in found if d.state.startswith("ready")]
     return sum(len(kb.documents.text(SYSTEM, d.id).text) for d in ready)  # type: ignore[attr-defined]

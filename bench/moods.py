@@ -16,7 +16,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from kb.answer import Asker
-from kb.llm import Breaker, OpenAIChat
+from kb.llm.breaker import Breaker
+from kb.llm.openai import OpenAIChat
 from kb.settings import Settings
 from kb.types import Question
 from tests.fakes_answer import ALICE, FakeConversations, FakeRetriever
@@ -37,7 +38,7 @@ def main() -> None:
             url = "http://127.0.0.1:9/v1" if mood == "refuses" else llm.url(mood)
             settings = Settings(llm_url=url, llm_first_token_s=1.5, llm_stall_s=1.5, llm_total_s=budget)
             chat = OpenAIChat(settings, Breaker())
-            asker = Asker(settings, None, FakeConversations(), FakeRetriever(), None, chat)
+            asker = Asker(settings, FakeConversations(), FakeRetriever(), None, chat)
             began = time.monotonic()
             event = list(asker.ask(ALICE, Question("How many days of paid leave do employees get?")))[-1]
             took = time.monotonic() - began

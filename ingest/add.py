@@ -15,12 +15,12 @@ import click
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ingest.paths import Item, expand, names
-from kb.access.principals import SYSTEM
 from kb.app import Kb, build
 from kb.commands.show import as_json
 from kb.errors import Conflict, KbError
 from kb.ops.retry import TRIES, patiently
 from kb.store import Entry
+from kb.store.scope import SYSTEM
 from kb.types import FINAL_STATES, Document
 
 TOGETHER, TOGETHER_BYTES = 32, 8 * 2**20

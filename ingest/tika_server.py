@@ -35,8 +35,8 @@ class Command:
     urls: tuple[str, ...]
 
 
-def command(settings: Settings, port: int = 0, *, class_path: Sequence[Path] = ()) -> Command:
-    """The command line of a Tika server on `port`… (0: any free ones). Sweeps what an earlier one left.
+def command(settings: Settings, *, class_path: Sequence[Path] = ()) -> Command:
+    """The command line of a Tika server on KB_TIKA_PORT… (0: any free ones). Sweeps what an earlier one left.
 
     class_path: jars beside the server's own, for tests. Raises Unavailable without Java or the jar.
     """
@@ -45,7 +45,7 @@ def command(settings: Settings, port: int = 0, *, class_path: Sequence[Path] = (
         raise Unavailable(f"Java is missing; {setup_tika.HOW_TO_JAVA}")
     if jar is None:
         raise Unavailable("The Tika server is not here yet; fetch it with: python -m ingest.setup_tika")
-    first = port or settings.tika_port or free_ports(settings.tika_slots)
+    first = settings.tika_port or free_ports(settings.tika_slots)
     directory = (settings.data / "tika" / str(first)).resolve()
     shutil.rmtree(directory, ignore_errors=True)  # a killed JVM leaves its temporary files
     _sweep(directory.parent, settings.tika_slots)

@@ -213,7 +213,6 @@ class Kb:
 
         return Asker(
             self.settings,
-            self.db,
             self.conversations,
             self.retriever,
             self.faq_matcher,

@@ -23,9 +23,9 @@ from urllib.parse import quote, urlsplit
 from flask import Flask, Response, current_app, g, redirect, request
 from werkzeug.exceptions import NotFound as NothingHere
 
-from kb.access.principals import SYSTEM
 from kb.errors import Forbidden, RateLimited, TooLarge, Unauthenticated
 from kb.local_access import LocalDoor, opens
+from kb.store.scope import SYSTEM
 from web.limits import Allowance, Buckets, Throttle, network
 from web.requests import in_hand
 from web.revocation import RECHECK_S

@@ -94,12 +94,12 @@ PATTERNS = {
 }
 
 
-def field_errors(found: ValidationError, root: str = "") -> tuple[FieldError, ...]:
+def field_errors(found: ValidationError) -> tuple[FieldError, ...]:
     """Pydantic's findings as JSON pointers and sentences."""
     listed = []
     for item in found.errors(include_url=False, include_input=False)[:50]:
         path = "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in item["loc"])
-        listed.append(FieldError(_plain(root + path)[:300], _plain(_sentence(item))))
+        listed.append(FieldError(_plain(path)[:300], _plain(_sentence(item))))
     return tuple(listed)
 
 
@@ -131,9 +131,9 @@ def _plain(text: str) -> str:
     return text.encode("utf-8", "replace").decode()
 
 
-def invalid(found: ValidationError, root: str = "") -> Invalid:
+def invalid(found: ValidationError) -> Invalid:
     """The error for a request that does not fit its schema, naming the fields."""
-    listed = field_errors(found, root)
+    listed = field_errors(found)
     names = ", ".join(dict.fromkeys(e.pointer or "the body" for e in listed))
     return Invalid(f"Wrong or unknown fields: {names}. `errors` says what is wrong with each.", errors=listed)
 

@@ -145,7 +145,7 @@ def _arriving(limit: int, margin: int = 0, slug: str = "too-large") -> Iterator[
         raise RequestTimeout("The request's body stopped arriving. Please send it again.") from None
 
 
-def _too_large(limit: int, slug: str = "too-large") -> KbError:
+def _too_large(limit: int, slug: str) -> KbError:
     return TooLarge(
         f"At most {limit / 2**20:g} MiB are taken here. Split it, or ask the operator to raise the limit.",
         slug=slug,

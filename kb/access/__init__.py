@@ -1,26 +1,9 @@
-"""Who may: people and their passwords, sessions, API keys, groups, and the allowed set."""
+"""Who may: people and their passwords, sessions, API keys, groups. The allowed set is kb.store.scope's."""
 
 from kb.access.groups import Group, Groups
 from kb.access.keys import Key, Keys
-from kb.access.principals import ROLES, SYSTEM, person, scopes_of
-from kb.access.scope import EMPTY, Scope, allowed, need
+from kb.access.principals import ROLES, person
 from kb.access.sessions import Sessions
 from kb.access.users import User, Users
 
-__all__ = [
-    "EMPTY",
-    "ROLES",
-    "SYSTEM",
-    "Group",
-    "Groups",
-    "Key",
-    "Keys",
-    "Scope",
-    "Sessions",
-    "User",
-    "Users",
-    "allowed",
-    "need",
-    "person",
-    "scopes_of",
-]
+__all__ = ["ROLES", "Group", "Groups", "Key", "Keys", "Sessions", "User", "Users", "person"]

@@ -8,11 +8,10 @@ from sqlalchemy import delete, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from kb.access.principals import SYSTEM
 from kb.errors import Conflict, Invalid, NotFound
 from kb.store import audit
 from kb.store.db import Database
-from kb.store.scope import need
+from kb.store.scope import SYSTEM, need
 from kb.store.tables import GrantRow, GroupRow, MembershipRow, UserRow
 from kb.store.values import clean, new_id
 from kb.types import Principal

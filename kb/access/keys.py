@@ -11,12 +11,11 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import or_, select, update
 
-from kb.access.principals import SYSTEM
 from kb.access.users import token_hash
 from kb.errors import Busy, FieldError, Invalid, NotFound, Unauthenticated
 from kb.store import audit
 from kb.store.db import Database
-from kb.store.scope import need
+from kb.store.scope import SYSTEM, need
 from kb.store.tables import ApiKeyRow, CollectionRow
 from kb.store.values import aware, clean, now
 from kb.types import SCOPES, Principal

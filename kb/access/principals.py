@@ -1,8 +1,7 @@
-"""Principals: the program itself, and what each role may do."""
+"""What each role may do, and the principal of a signed-in person."""
 
 from __future__ import annotations
 
-from kb.store.scope import SYSTEM
 from kb.types import SCOPES, Principal, Role
 
 ROLES: dict[Role, frozenset[str]] = {
@@ -13,14 +12,6 @@ ROLES: dict[Role, frozenset[str]] = {
 }
 
 
-def scopes_of(role: Role) -> frozenset[str]:
-    """The scopes a role carries; none for an unknown role."""
-    return ROLES.get(role, frozenset())
-
-
 def person(id: str, name: str, role: Role) -> Principal:
-    """The principal of a signed-in person."""
-    return Principal("user", id, name, role=role, scopes=scopes_of(role))
-
-
-__all__ = ["ROLES", "SYSTEM", "person", "scopes_of"]
+    """The principal of a signed-in person; one with an unknown role may do nothing."""
+    return Principal("user", id, name, role=role, scopes=ROLES.get(role, frozenset()))

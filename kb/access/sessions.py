@@ -59,8 +59,3 @@ class Sessions:
         """Sign out here."""
         with self.db.write() as session:
             session.execute(delete(SessionRow).where(SessionRow.token_hash == token_hash(token)))
-
-    def end_all(self, user_id: str) -> None:
-        """Sign out everywhere."""
-        with self.db.write() as session:
-            session.execute(delete(SessionRow).where(SessionRow.user_id == user_id))

@@ -1,4 +1,4 @@
-"""People: accounts, passwords (argon2id), groups, and the one-time link that makes the first admin."""
+"""People: accounts, passwords (argon2id), and the one-time link that makes the first admin."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from sqlalchemy import delete, func, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from kb.access.principals import ROLES, SYSTEM, person
+from kb.access.principals import ROLES, person
 from kb.errors import Conflict, FieldError, Invalid, NotFound, Unauthenticated
 from kb.store import audit
 from kb.store.db import Database
-from kb.store.scope import need
+from kb.store.scope import SYSTEM, need
 from kb.store.tables import SessionRow, SetupTokenRow, UserRow
 from kb.store.values import aware, clean, new_id, now
 from kb.types import Principal, Role
@@ -82,14 +82,6 @@ class Users:
                 session.execute(update(UserRow).where(*unchanged).values(password_hash=hashed))
         return _principal(row)
 
-    def principal(self, user_id: str) -> Principal:
-        """The principal of an account; NotFound when it is missing or disabled."""
-        with self.db.read() as session:
-            row = session.get(UserRow, user_id)
-        if row is None or row.disabled:
-            raise NotFound(f"There is no active account {user_id!r}.")
-        return _principal(row)
-
     def find(self, email: str) -> User:
         """The account with an address."""
         with self.db.read() as session:
@@ -130,22 +122,14 @@ class Users:
             row.role = role
             audit.record(session, principal, "user.role", user_id, role=role)
 
-    def set_password(
-        self, user_id: str, password: str, *, principal: Principal = SYSTEM, keep: str | None = None
-    ) -> None:
-        """Set a password, one's own or, as admin, another's; ends the account's sessions.
-
-        keep: the session token to leave alive, that of the browser which asks.
-        """
+    def set_password(self, user_id: str, password: str, *, principal: Principal = SYSTEM) -> None:
+        """Set a password, one's own or, as admin, another's; ends the account's sessions."""
         if not (principal.kind == "user" and principal.id == user_id):
             need(principal, "admin")
         hashed = _hash(_acceptable(password))
-        kept = token_hash(keep) if keep else ""
         with self.db.write() as session:
             _get(session, user_id).password_hash = hashed
-            session.execute(
-                delete(SessionRow).where(SessionRow.user_id == user_id, SessionRow.token_hash != kept)
-            )
+            session.execute(delete(SessionRow).where(SessionRow.user_id == user_id))
             audit.record(session, principal, "user.password", user_id)
 
     def first_admin_token(self) -> str | None:

@@ -9,10 +9,9 @@ from __future__ import annotations
 import logging
 import secrets
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
 
 from kb.answer import answerable, cite, entities, extract, followup, guard, smalltalk, support
 from kb.answer.find import READ_PASSAGES, Finder
@@ -22,7 +21,7 @@ from kb.answer.ports import Conversations, Faq, Retriever
 from kb.answer.quotations import quoted
 from kb.answer.run import Draft, Run
 from kb.errors import Busy, DiskFull, FieldError, Invalid, KbError
-from kb.llm import Queue
+from kb.llm.queue import Queue
 from kb.ports import Cancel, ChatModel, Encoder
 from kb.settings import Settings
 from kb.types import (
@@ -51,23 +50,19 @@ class Asker:
     def __init__(
         self,
         settings: Settings,
-        db: Any,
         conversations: Conversations,
         retriever: Retriever,
         faq: Faq | None,
         chat: ChatModel | None,
         queue: Queue | None = None,
         encoder: Encoder | None = None,
-        now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._settings = settings
         self._conversations = conversations
         self._faq = faq
         self._chat = chat
         self._queue = queue or Queue(settings.llm_concurrency, settings.llm_queue)
-        encoder = encoder if encoder is not None else getattr(retriever, "encoder", None)
         self._finder = Finder(retriever, encoder, max(settings.passages, READ_PASSAGES))
-        self._now = now
 
     def ask(
         self, principal: Principal, question: Question, *, cancel: Cancel | None = None
@@ -250,7 +245,7 @@ class Asker:
             passages=draft.passages,
             model=draft.model,
             timings_ms=run.timings,
-            created_at=self._now(),
+            created_at=datetime.now(UTC),
             notice=self._notice(run, draft),
             confidence=round(draft.confidence, 4),
         )

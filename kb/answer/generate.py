@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from kb.answer import guard, prompts
 from kb.answer.messages import Language, named, say
 from kb.errors import Busy, Unavailable
-from kb.llm import Cancelled, Queue
+from kb.llm.queue import Queue
+from kb.llm.wire import Cancelled
 from kb.ports import Cancel, ChatModel
 from kb.types import Event, Passage, Turn
 

@@ -161,16 +161,6 @@ _TEXTS: dict[str, dict[Language, str]] = {
         "pt": "A escrever a resposta.",
         "nl": "Het antwoord wordt geschreven.",
     },
-    "searching": {
-        "en": "Searching the documents.",
-        "zh": "正在检索文档。",
-        "de": "Die Dokumente werden durchsucht.",
-        "fr": "Recherche dans les documents.",
-        "es": "Buscando en los documentos.",
-        "it": "Ricerca nei documenti.",
-        "pt": "A pesquisar nos documentos.",
-        "nl": "De documenten worden doorzocht.",
-    },
 }
 
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from kb.answer.messages import Language
-from kb.llm import Cancelled
+from kb.llm.wire import Cancelled
 from kb.ports import Cancel
 from kb.types import Citation, Passage, Principal, Question, Support, Tier, Turn
 

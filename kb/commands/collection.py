@@ -7,11 +7,11 @@ from typing import cast
 
 import click
 
-from kb.access.principals import SYSTEM
 from kb.app import Kb, build
 from kb.commands.group import find_group
 from kb.commands.show import as_json, json_option, table
 from kb.errors import NotFound
+from kb.store.scope import SYSTEM
 from kb.types import Audience
 
 

@@ -6,9 +6,9 @@ from typing import get_args
 
 import click
 
-from kb.access.principals import SYSTEM
 from kb.app import build
 from kb.commands.show import as_json, json_option, on_a_line, table
+from kb.store.scope import SYSTEM
 from kb.types import Document, State
 
 STATES = get_args(State)

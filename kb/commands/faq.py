@@ -12,12 +12,12 @@ from typing import Any
 
 import click
 
-from kb.access.principals import SYSTEM
 from kb.app import Kb, build
 from kb.commands.show import as_json, json_option, plain, table
 from kb.errors import Invalid, KbError
 from kb.ops.retry import patiently
 from kb.store.faqfile import FIELDS, MOST_ROWS, csv_row, read_rows
+from kb.store.scope import SYSTEM
 from kb.types import FaqEntry
 
 

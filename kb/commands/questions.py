@@ -47,9 +47,9 @@ def search(question: str, limit: int, collections: tuple[str, ...], as_json_: bo
 
 
 def _search_here(question: str, limit: int, collections: tuple[str, ...]) -> dict[str, Any]:
-    from kb.access.principals import SYSTEM
     from kb.app import build
     from kb.commands.show import plain
+    from kb.store.scope import SYSTEM
 
     kb = build()
     found = kb.retriever.retrieve(SYSTEM, question, collections=collections or None, limit=limit)
@@ -85,9 +85,9 @@ def ask(question: str, collections: tuple[str, ...], as_json_: bool) -> None:
 
 
 def _ask_here(question: str, collections: tuple[str, ...]) -> Iterator[tuple[str, Any]]:
-    from kb.access.principals import SYSTEM
     from kb.app import build
     from kb.commands.show import plain
+    from kb.store.scope import SYSTEM
     from kb.types import Question
 
     for event in build().asker.ask(SYSTEM, Question(question, collections or None)):

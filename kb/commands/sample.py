@@ -9,12 +9,12 @@ from typing import Any
 
 import click
 
-from kb.access.principals import SYSTEM
 from kb.app import Kb, build
 from kb.commands.faq import import_rows, read_file
 from kb.errors import Conflict, NotFound
 from kb.ops.retry import patiently
 from kb.store import meta
+from kb.store.scope import SYSTEM
 
 SAMPLE = Path(__file__).resolve().parents[2] / "data" / "sample"
 

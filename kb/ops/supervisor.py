@@ -36,7 +36,6 @@ class Child:
     started: float = 0.0
     delay: float = FIRST_DELAY_S
     not_before: float = 0.0
-    restarts: int = 0
 
 
 @dataclass
@@ -91,7 +90,6 @@ class Supervisor:
             lived = now - child.started
             child.delay = FIRST_DELAY_S if lived > STEADY_S else min(child.delay * 2, LONGEST_DELAY_S)
             child.not_before, child.popen = now + child.delay, None
-            child.restarts += 1
             how = f"was killed by signal {-code}" if code < 0 else f"ended with status {code}"
             self.say(f"{child.process.name} {how}; starting it again in {child.delay:.1f} s")
         if now >= child.not_before:

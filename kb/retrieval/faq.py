@@ -74,7 +74,7 @@ class FaqMatcher:
         self,
         principal: Principal,
         question: str,
-        k: int = 5,
+        k: int,
         *,
         collections: tuple[str, ...] | None = None,
         audience: Audience | None = None,
@@ -118,7 +118,7 @@ class FaqMatcher:
 
     def _read(self, version: int) -> _Wordings:
         encoder = self._encoder
-        _, faq_ids, collections, texts, matrix = self._faqs.wordings(encoder.name, dim=encoder.dim)
+        faq_ids, collections, texts, matrix = self._faqs.wordings(encoder.name, encoder.dim)
         names = tuple(dict.fromkeys(faq_ids))
         place = {name: row for row, name in enumerate(names)}
         entry = np.array([place[name] for name in faq_ids], np.int64)

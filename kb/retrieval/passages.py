@@ -63,11 +63,6 @@ def arrange(
     return tuple(_passage(n, group, why) for n, group in enumerate(chosen, 1))
 
 
-def whole(chunk: LoadedChunk) -> Passage:
-    """One chunk as a passage."""
-    return _passage(1, _Group([chunk], 0.0), {})
-
-
 def _enough(groups: Sequence[_Group], limit: int) -> bool:
     """Whether `limit` passages are there without any document having more than its share."""
     if len(groups) < limit:

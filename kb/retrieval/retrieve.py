@@ -1,4 +1,4 @@
-"""The one way to document text: every search, every answer and every cited passage goes through here."""
+"""The one way to document text: every search and every answer goes through here."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from kb.errors import Forbidden, NotFound
+from kb.errors import Forbidden
 from kb.index import Hits, Index, Nearness
 from kb.ports import Encoder
 from kb.retrieval import fuse, passages
@@ -14,7 +14,7 @@ from kb.retrieval.near import Sentences
 from kb.retrieval.signals import Signals
 from kb.store import Database, allowed
 from kb.store.chunks import Chunks
-from kb.types import Audience, Filters, Passage, Principal, Retrieved
+from kb.types import Audience, Filters, Principal, Retrieved
 
 LEG = 50  # chunks each leg puts forward
 SPARE = 2  # chunks loaded for each passage wanted: some are doubles or neighbours, some were just deleted
@@ -95,14 +95,6 @@ class Retriever:
         with self._db.read() as session:
             scope = allowed(session, principal, collections=collections, audience=audience)
         return self._index.unknown(words, scope.collection_ids, filters)
-
-    def passage(self, principal: Principal, chunk_id: int) -> Passage:
-        """One chunk, if this principal may see it and it still answers; NotFound otherwise."""
-        with self._db.read() as session:
-            loaded = self._chunks.load(session, [chunk_id], allowed(session, principal))
-        if not loaded:
-            raise NotFound(f"There is no passage {chunk_id} here.")
-        return passages.whole(loaded[0])
 
 
 def _why(

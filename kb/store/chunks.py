@@ -1,8 +1,8 @@
 """Chunks as the indexes replay them and as a search loads them.
 
-Indexes read `since(seq)` and `head()`. Answers read `load` and `neighbours`, which are the second gate:
-whatever an index still holds, a row comes back only if its collection is in the scope and it belongs to
-the revision that answers now. A delete therefore hides with its commit.
+Indexes read `since(seq)` and `head()`. Answers read `load`, which is the second gate: whatever an index
+still holds, a row comes back only if its collection is in the scope and it belongs to the revision that
+answers now. A delete therefore hides with its commit.
 """
 
 from __future__ import annotations
@@ -70,7 +70,6 @@ class LoadedChunk:
     document_id: str
     external_id: str
     title: str
-    collection_id: int
     collection: str
     revision_id: int
     revision: int
@@ -82,10 +81,7 @@ class LoadedChunk:
     heading: str
     part: str | None
     language: str
-    source: str
-    type: str
     sentences: bytes | None
-    created: datetime
 
 
 class Chunks:
@@ -134,18 +130,8 @@ class Chunks:
             return []
         values = {"ids": chunk_ids, "scope": list(scope.collection_ids)}
         rows = session.connection().execute(_BY_ID, values).all()  # one by one, they take a tenth longer
-        found = {row[0]: _loaded(row) for row in rows}
+        found = {row[0]: LoadedChunk(*row) for row in rows}
         return [found[id_] for id_ in chunk_ids if id_ in found]
-
-    def neighbours(
-        self, session: Session, scope: Scope, revision_id: int, first: int, last: int
-    ) -> list[LoadedChunk]:
-        """The chunks of a revision with ordinals first..last (inclusive), behind the same gate, in order."""
-        if not scope:
-            return []
-        place = {"revision": revision_id, "first": first, "last": last}
-        rows = session.connection().execute(_BY_PLACE, {**place, "scope": list(scope.collection_ids)})
-        return [_loaded(row) for row in rows]
 
     def _batch(
         self, seq: int, encoder: str, dim: int, batch: int, over: int | None
@@ -191,12 +177,6 @@ def _added(row: Row[*tuple[Any, ...]]) -> IndexedChunk:
     return IndexedChunk(*values)
 
 
-def _loaded(row: Row[*tuple[Any, ...]]) -> LoadedChunk:
-    values: list[Any] = list(row)
-    values[-1] = aware(values[-1])
-    return LoadedChunk(*values)
-
-
 def _indexed() -> Select[*tuple[Any, ...]]:
     return (
         select(
@@ -225,13 +205,12 @@ _revision, _collection = RevisionRow.__table__.c, CollectionRow.__table__.c
 _HEAD = select(func.max(IndexLogRow.__table__.c.seq))
 
 # The document's collection decides, not the copy on the chunk row that the indexes filter by.
-_VISIBLE: Select[*tuple[Any, ...]] = (
+_BY_ID: Select[*tuple[Any, ...]] = (
     select(
         _chunk.id,
         _document.id,
         _document.external_id,
         _document.title,
-        _document.collection_id,
         _collection.name,
         _revision.id,
         _revision.number,
@@ -243,10 +222,7 @@ _VISIBLE: Select[*tuple[Any, ...]] = (
         _chunk.heading,
         _chunk.part,
         _document.language,
-        _document.source,
-        _document.type,
         SentencesRow.__table__.c.vectors,
-        _document.created_at,
     )
     .join_from(ChunkRow.__table__, DocumentRow.__table__, _document.id == _chunk.document_id)
     .join(
@@ -255,10 +231,8 @@ _VISIBLE: Select[*tuple[Any, ...]] = (
     )
     .join(CollectionRow.__table__, _collection.id == _document.collection_id)
     .outerjoin(SentencesRow.__table__, SentencesRow.__table__.c.chunk_id == _chunk.id)
-    .where(_document.collection_id.in_(bindparam("scope", expanding=True)))
+    .where(
+        _chunk.id.in_(bindparam("ids", expanding=True)),
+        _document.collection_id.in_(bindparam("scope", expanding=True)),
+    )
 )
-_BY_ID = _VISIBLE.where(_chunk.id.in_(bindparam("ids", expanding=True)))
-_BY_PLACE = _VISIBLE.where(
-    _chunk.revision_id == bindparam("revision"),
-    _chunk.ordinal.between(bindparam("first"), bindparam("last")),
-).order_by(_chunk.ordinal)

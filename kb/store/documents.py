@@ -59,7 +59,6 @@ class Documents:
         title: str | None = None,
         metadata: Mapping[str, Any] | None = None,
         source: str = "upload",
-        type: str | None = None,
     ) -> tuple[Document, bool]:
         """Store a file and queue it. When this returns, it survives a power cut.
 
@@ -68,7 +67,7 @@ class Documents:
         (`retry` is the verb for that). Other bytes: a new revision, (document, True); the one before
         answers until the new one is ready. Raises NotFound (collection), TooLarge, DiskFull, Busy.
         """
-        entry = Entry(filename, lambda: nullcontext(stream), external_id, title, metadata, source, type)
+        entry = Entry(filename, lambda: nullcontext(stream), external_id, title, metadata, source)
         (done,) = self.add_many(principal, collection, [entry])
         if isinstance(done, Exception):
             raise done
@@ -118,7 +117,7 @@ class Documents:
         if row is not None and same and title in (None, row.title):
             row.meta = row.meta if entry.metadata is None else dict(entry.metadata)
             return as_document(session, row), False
-        kind = (entry.type or guess(entry.filename, _start(blob))).lower()
+        kind = guess(entry.filename, _start(blob))
         if row is None:
             row = DocumentRow(
                 id=new_id("doc"),
@@ -179,11 +178,11 @@ class Documents:
             rows = session.scalars(query.limit(limit + 1)).all()
             return as_documents(session, rows[:limit]), _next(rows, limit)
 
-    def counts(self, principal: Principal, *, collection: str | None = None) -> dict[str, int]:
+    def counts(self, principal: Principal) -> dict[str, int]:
         """How many documents this principal may see, by state."""
         need(principal, "documents:read")
         with self.db.read() as session:
-            scope = allowed(session, principal, collections=(collection,) if collection else None)
+            scope = allowed(session, principal)
             rows = session.execute(
                 select(DocumentRow.state, func.count())
                 .where(DocumentRow.collection_id.in_(scope.collection_ids))

@@ -23,7 +23,6 @@ class Entry:
     title: str | None = None
     metadata: Mapping[str, Any] | None = None
     source: str = "upload"
-    type: str | None = None
 
     def named(self) -> Entry:
         """With both names checked. Invalid otherwise."""

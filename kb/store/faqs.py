@@ -182,36 +182,24 @@ class Faqs:
             return int(meta.get(session, meta.FAQ_VERSION) or 0)
 
     def wordings(
-        self, encoder: str | None = None, *, dim: int = 384
-    ) -> tuple[Sequence[int], Sequence[str], Sequence[int], Sequence[str], NDArray[np.float32]]:
-        """(ids, faq_ids, collection_ids, texts, matrix [n, dim] float32) of all wordings, in one snapshot.
+        self, encoder: str, dim: int
+    ) -> tuple[Sequence[str], Sequence[int], Sequence[str], NDArray[np.float32]]:
+        """(faq_ids, collection_ids, texts, matrix [n, dim] float32) of all wordings this encoder embedded, in one snapshot.
 
-        encoder: only the vectors of this one; two encoders never mix. Without it, Broken if there are two.
+        Broken for an embedding of another length.
         """
         query = (
-            select(
-                FaqWordingRow.id,
-                FaqWordingRow.faq_id,
-                FaqRow.collection_id,
-                FaqWordingRow.text,
-                FaqWordingRow.encoder,
-                FaqWordingRow.embedding,
-            )
+            select(FaqWordingRow.faq_id, FaqRow.collection_id, FaqWordingRow.text, FaqWordingRow.embedding)
             .join(FaqRow, FaqRow.id == FaqWordingRow.faq_id)
+            .where(FaqWordingRow.encoder == encoder)
             .order_by(FaqWordingRow.id)
         )
-        if encoder is not None:
-            query = query.where(FaqWordingRow.encoder == encoder)
         with self.db.read() as session:
             rows = session.execute(query).all()
-        if len({row[4] for row in rows}) > 1:
-            raise Broken("FAQ wordings were embedded by two encoders; `kb doctor --repair` embeds them anew.")
-        if any(len(row[5]) != 4 * dim for row in rows):
-            raise Broken(
-                f"A FAQ wording's embedding has not {dim} numbers; `kb doctor --repair` embeds them anew."
-            )
-        matrix = np.frombuffer(b"".join(row[5] for row in rows), dtype="<f4").reshape(len(rows), dim)
-        return [r[0] for r in rows], [r[1] for r in rows], [r[2] for r in rows], [r[3] for r in rows], matrix
+        if any(len(row[3]) != 4 * dim for row in rows):
+            raise Broken(f"A FAQ wording's embedding has not {dim} numbers. Restore the last backup.")
+        matrix = np.frombuffer(b"".join(row[3] for row in rows), dtype="<f4").reshape(len(rows), dim)
+        return [row[0] for row in rows], [row[1] for row in rows], [row[2] for row in rows], matrix
 
     def reembed(self) -> int:
         """Embed the wordings that another encoder embedded. Returns how many."""

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Literal
 
 from sqlalchemy import ColumnElement, and_, func, or_, select, update
@@ -30,6 +31,7 @@ from kb.store.tables import CollectionRow, DocumentRow, JobRow, RevisionRow
 from kb.store.values import clean, now
 from kb.types import READY_STATES, Job
 
+LEASE_S = 30.0
 MAX_STRIKES = 2
 MAX_DEATHS = 4
 INGEST, OCR = 100, 900  # priorities: lower runs first
@@ -52,9 +54,7 @@ class Jobs:
     def claim(
         self,
         kinds: Sequence[str] = ("ingest", "ocr"),
-        lease_s: float = 30.0,
-        *,
-        max_deaths: int = MAX_DEATHS,
+        lease_s: float = LEASE_S,
     ) -> Job | None:
         """The next job, leased for `lease_s` seconds; None when there is nothing to do now."""
         with self.db.read() as session:  # idle workers ask often: without the write lock
@@ -64,7 +64,7 @@ class Jobs:
             while (row := _next(session, kinds)) is not None:
                 if row.state == "leased":
                     row.strikes += 1
-                    if row.strikes >= max_deaths:
+                    if row.strikes >= MAX_DEATHS:
                         _close(session, row, "quarantined", DIED.format(n=row.strikes))
                         session.flush()
                         continue
@@ -80,11 +80,9 @@ class Jobs:
         job: Job,
         progress: Mapping[str, Any] | None = None,
         state: Literal["parsing", "embedding"] | None = None,
-        *,
-        lease_s: float = 30.0,
     ) -> bool:
         """Keep the lease, say how far the work is. False: the fence is lost, stop working on this."""
-        values: dict[str, Any] = {"lease_expires": clock.seconds() + lease_s, "boot_id": clock.boot_id()}
+        values: dict[str, Any] = {"lease_expires": clock.seconds() + LEASE_S, "boot_id": clock.boot_id()}
         if progress is not None:
             values["progress"] = dict(progress)
         with self.db.write() as session:
@@ -97,19 +95,17 @@ class Jobs:
     def fail(self, job: Job, reason: str) -> None:
         """This file cannot be read, and trying again would not help. reason: for the people who see it."""
         with self.db.write() as session:
-            _close(session, self._held(session, job), "failed", reason)
+            _close(session, _held(session, job), "failed", reason)
 
-    def quarantine(self, job: Job, reason: str) -> None:
-        """This file does harm when read. It is left alone until somebody retries it."""
-        with self.db.write() as session:
-            _close(session, self._held(session, job), "quarantined", reason)
+    def strike(self, job: Job, reason: str, *, delay_s: float = 1.0) -> bool:
+        """The parser crashed or ran late on this file. True: quarantined, left alone until somebody retries it.
 
-    def strike(self, job: Job, reason: str, max_strikes: int = MAX_STRIKES, *, delay_s: float = 1.0) -> bool:
-        """The parser crashed or ran late on this file. True: quarantined now; False: it is tried again."""
+        False: it is tried again, in `delay_s` seconds at the earliest.
+        """
         with self.db.write() as session:
-            row = self._held(session, job)
+            row = _held(session, job)
             row.strikes += 1
-            if row.strikes >= max_strikes:
+            if row.strikes >= MAX_STRIKES:
                 _close(session, row, "quarantined", reason)
                 return True
             row.error = clean(reason)
@@ -119,15 +115,14 @@ class Jobs:
     def busy(self, job: Job, delay_s: float) -> None:
         """Something the work needs is busy or down: again after `delay_s` seconds. Never a strike."""
         with self.db.write() as session:
-            _requeue(session, self._held(session, job), delay_s)
+            _requeue(session, _held(session, job), delay_s)
 
     def release(self, job: Job) -> None:
         """Hand the job back on a clean shutdown. No strike; no error when it is no longer ours."""
-        with self.db.write() as session:
+        with self.db.write() as session, suppress(FenceLost):
             row = _held(session, job)
-            if row is not None:
-                row.attempts = max(row.attempts - 1, 0)
-                _requeue(session, row, 0.0)
+            row.attempts = max(row.attempts - 1, 0)
+            _requeue(session, row, 0.0)
 
     def pending(self) -> dict[str, int]:
         """Jobs by state: {"queued": n, "leased": n, "done": n, "failed": n, "quarantined": n}."""
@@ -137,12 +132,6 @@ class Jobs:
             **dict.fromkeys(("queued", "leased", "done", "failed", "quarantined"), 0),
             **dict(rows),
         }
-
-    def _held(self, session: Session, job: Job) -> JobRow:
-        row = _held(session, job)
-        if row is None:
-            raise lost(job)
-        return row
 
 
 def lost(job: Job) -> FenceLost:
@@ -239,11 +228,15 @@ def _lease(session: Session, row: JobRow, lease_s: float) -> Job:
     )
 
 
-def _held(session: Session, job: Job) -> JobRow | None:
+def _held(session: Session, job: Job) -> JobRow:
+    """The row of a job that is still this worker's; FenceLost otherwise."""
     query = select(JobRow).where(
         JobRow.id == job.id, JobRow.state == "leased", JobRow.lease_token == job.token
     )
-    return session.scalars(query).first()
+    row = session.scalars(query).first()
+    if row is None:
+        raise lost(job)
+    return row
 
 
 def _fenced(session: Session, job: Job, values: dict[str, Any]) -> bool:

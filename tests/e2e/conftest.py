@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from werkzeug.serving import make_server
 
+from kb.access import person
 from kb.app import Kb
 from kb.settings import Settings
 from kb.store import SYSTEM, Database
@@ -63,7 +64,7 @@ def page(site: Site, chromium: Any) -> Iterator[Any]:
     """A page of an admin who is signed in, at the address of `site`."""
     admin = site.kb.users.create("ada@example.com", "Ada", "admin", "correct horse battery")
     context = chromium.new_context(base_url=site.url, permissions=["clipboard-read", "clipboard-write"])
-    token = site.kb.sessions.start(site.kb.users.principal(admin.id), 1)
+    token = site.kb.sessions.start(person(admin.id, admin.name, admin.role), 1)
     context.add_cookies([{"name": "kb_session", "value": token, "url": site.url}])
     page = context.new_page()
     page.set_default_timeout(60_000)

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from kb.answer import Asker
-from kb.llm import Breaker, OpenAIChat
+from kb.llm.breaker import Breaker
+from kb.llm.openai import OpenAIChat
 from kb.settings import Settings
 from kb.types import Answer, Event, Question
 from tests.fakes_answer import ALICE, FakeConversations, FakeRetriever
@@ -34,7 +35,7 @@ def asker(llm: FakeLLM, mood: str, **more: Any) -> tuple[Asker, OpenAIChat, Fake
     settings = Settings(llm_url=llm.url(mood), **values)
     chat = OpenAIChat(settings, Breaker(failures=3, rest_s=0.3))
     conversations = FakeConversations()
-    return Asker(settings, None, conversations, FakeRetriever(), None, chat), chat, conversations
+    return Asker(settings, conversations, FakeRetriever(), None, chat), chat, conversations
 
 
 def ends(events: list[Event]) -> list[Event]:
@@ -126,7 +127,7 @@ def test_a_cancel_from_another_thread_closes_the_upstream_socket(llm: FakeLLM, m
 
 def test_a_server_that_is_not_there_is_quoted_around(llm: FakeLLM) -> None:
     settings = Settings(llm_url="http://127.0.0.1:9/v1", llm_total_s=BUDGET_S)
-    ask = Asker(settings, None, FakeConversations(), FakeRetriever(), None, OpenAIChat(settings))
+    ask = Asker(settings, FakeConversations(), FakeRetriever(), None, OpenAIChat(settings))
     assert list(ask.ask(ALICE, Question(QUESTION)))[-1].data.tier == "extractive"
 
 

@@ -16,10 +16,11 @@ from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import stream_encode_multipart
 
+from kb.access import person
 from kb.app import Kb, build
 from kb.settings import Settings
 from kb.store import SYSTEM, Database
-from kb.types import Chunk, Parsed, Principal
+from kb.types import Chunk, Parsed, Principal, Role
 from tests.fakes import FakeEncoder
 from tests.web.fakes import FakeAsker, FakeIndex, FakeRetriever
 from web import create_app
@@ -131,7 +132,7 @@ class Template:
     documents: dict[str, str]
 
 
-PEOPLE = {
+PEOPLE: dict[str, Role] = {
     "reader": "reader",
     "other": "reader",
     "editor": "editor",
@@ -175,7 +176,7 @@ def world(settings: Settings, template: Template) -> Iterator[World]:
     shutil.copytree(template.data, settings.data)
     db = Database(settings.database)
     kb = make_kb(settings, db)
-    people = {name: kb.users.principal(f"usr_{name}") for name in PEOPLE}
+    people = {name: person(f"usr_{name}", name.title(), role) for name, role in PEOPLE.items()}
     yield World(kb, create_app(kb), template.keys, people, template.documents)
     db.close()
 

@@ -11,8 +11,7 @@ import pytest
 
 from kb.errors import Broken
 from kb.store import SYSTEM, Database
-from kb.store.audit import entries
-from kb.store.tables import MetaRow
+from kb.store.tables import AuditRow, MetaRow
 from tests.web.conftest import World, publish
 
 ANSWER = {"id", "conversation_id", "question", "text", "tier", "answerable", "support", "citations", "passages", "model", "timings_ms", "created_at"}  # fmt: skip
@@ -70,7 +69,9 @@ def test_a_conversation_is_deleted_by_its_owner(world: World) -> None:
     assert rest.delete(path).status_code == rest.delete("/conversations/nothing").status_code == 404
     assert rest.ask("and?", conversation_id=gone["conversation_id"]).status_code == 404
     assert world.kb.conversations.feedbacks(SYSTEM)[0] == []
-    line = entries(world.kb.db, SYSTEM, limit=1)[0][0]
+    with world.kb.db.read() as session:
+        line = session.query(AuditRow).order_by(AuditRow.id.desc()).first()
+    assert line
     assert (line.action, line.object) == ("conversation.delete", gone["conversation_id"])
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from kb.answer import Asker, answer_text
 from kb.errors import Busy, Invalid, NotFound, TooLarge, Unavailable
-from kb.llm import Queue
+from kb.llm.queue import Queue
 from kb.settings import Settings
 from kb.types import SURE, Event, FaqMatch, Filters, Principal, Question, Turn
 from tests.fakes import FakeEncoder
@@ -26,7 +26,6 @@ def asker(
     values: dict[str, Any] = {"faq": None, "encoder": FakeEncoder()} | more
     return Asker(
         values.pop("settings", Settings()),
-        None,
         conversations or FakeConversations(),
         retriever or FakeRetriever(),
         values.pop("faq"),

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from kb.access import person
 from kb.answer import Asker, answer_text
 from kb.app import Kb, build
 from kb.errors import NotFound
@@ -69,7 +70,7 @@ def test_a_stranger_gets_nothing_and_learns_nothing(kb: Kb) -> None:
 @pytest.mark.parametrize("loss", ["deleted", "revoked"])
 def test_what_goes_while_the_model_writes_is_not_in_the_answer(kb: Kb, loss: str) -> None:
     """A stream may take minutes: access is looked at again before its last events."""
-    reader = kb.users.principal(kb.users.create("r@example.com", "R", "reader", "correct horse battery").id)
+    reader = person("usr_r", "R", "reader")
     kb.collections.grant("docs", "everyone")
 
     class Slow(FakeChat):
@@ -82,7 +83,7 @@ def test_what_goes_while_the_model_writes_is_not_in_the_answer(kb: Kb, loss: str
                 kb.collections.revoke("docs", "everyone")
             yield "[1]."
 
-    asker = Asker(kb.settings, kb.db, kb.conversations, kb.retriever, None, Slow([]), encoder=kb.encoder)
+    asker = Asker(kb.settings, kb.conversations, kb.retriever, None, Slow([]), encoder=kb.encoder)
     asked = Question("How many days of paid leave do employees get?")
     events = {event.kind: event.data for event in asker.ask(reader, asked)}
     assert events["citations"] == {"citations": []}

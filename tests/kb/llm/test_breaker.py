@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kb.llm import Breaker
+from kb.llm.breaker import Breaker
 
 
 class Clock:

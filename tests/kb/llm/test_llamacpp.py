@@ -20,7 +20,8 @@ import pytest
 
 from kb.answer.ask import Asker, answer_text
 from kb.errors import Unavailable
-from kb.llm import Cancelled, OpenAIChat
+from kb.llm.openai import OpenAIChat
+from kb.llm.wire import Cancelled
 from kb.settings import Settings
 from kb.store import SYSTEM
 from kb.types import Question
@@ -89,7 +90,7 @@ def _chat(server: LlamaServer, **more: Any) -> OpenAIChat:
 
 def _asker(chat: OpenAIChat) -> Asker:
     retriever = FakeRetriever({"Working from abroad": PAGE})
-    return Asker(Settings(), None, FakeConversations(), retriever, None, chat)
+    return Asker(Settings(), FakeConversations(), retriever, None, chat)
 
 
 def test_the_client_finds_the_model_and_streams_its_words(llama: LlamaServer) -> None:

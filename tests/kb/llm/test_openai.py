@@ -11,9 +11,9 @@ from collections.abc import Iterator
 import pytest
 
 from kb.errors import Unavailable
-from kb.llm import OpenAIChat
 from kb.llm.local.server import Server
 from kb.llm.local.state import State
+from kb.llm.openai import OpenAIChat
 from kb.llm.repetition import loops
 from kb.llm.sse import LINE_LIMIT, chunks, lines
 from kb.settings import Settings

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from kb.errors import Busy
-from kb.llm import Queue, Ticket
+from kb.llm.queue import Queue, Ticket
 
 
 def test_served_at_once_while_there_is_room() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime
 
 from kb.retrieval.passages import arrange
 from kb.store.chunks import LoadedChunk
@@ -11,10 +10,9 @@ from kb.store.chunks import LoadedChunk
 
 def chunk(number: int, document: str, ordinal: int, text: str) -> LoadedChunk:
     return LoadedChunk(
-        id=number, document_id=document, external_id=document, title=document, collection_id=1, collection="docs",
+        id=number, document_id=document, external_id=document, title=document, collection="docs",
         revision_id=ord(document), revision=1, ordinal=ordinal, text=text, start=0, end=len(text), page=1,
-        heading="", part=None, language="en", source="upload", type="txt", sentences=None,
-        created=datetime(2026, 1, 1, tzinfo=UTC),
+        heading="", part=None, language="en", sentences=None,
     )  # fmt: skip
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from kb.access import allowed, person
+from kb.access import person
 from kb.errors import Broken, Conflict, Forbidden, Invalid, NotFound
-from kb.store import SYSTEM, Collections, Database, Faqs
+from kb.store import SYSTEM, Collections, Database, Faqs, allowed
 from kb.types import FaqEntry
 from tests.fakes import FakeEncoder
 
@@ -23,6 +23,10 @@ def create(
     return faqs.create(SYSTEM, question=question, answer=answer, collection="docs", **rest)  # type: ignore[arg-type]
 
 
+def texts_of(faqs: Faqs, encoder: str = FakeEncoder.name) -> list[str]:
+    return list(faqs.wordings(encoder, FakeEncoder.dim)[2])
+
+
 def test_an_entry_comes_back_with_its_variants(faqs: Faqs) -> None:
     entry = create(faqs, variants=("Reset how?", "  ", "Reset how?"), language="en")
     assert entry.variants == ("Reset how?",)
@@ -34,11 +38,11 @@ def test_wordings_are_embedded_and_a_reader_needs_no_encoder(
     faqs: Faqs, encoder: FakeEncoder, db: Database
 ) -> None:
     entry = create(faqs, variants=("Reset how?",))
-    ids, faq_ids, collection_ids, texts, matrix = Faqs(db).wordings(encoder.name)
-    assert (len(ids), set(faq_ids), len(set(collection_ids))) == (2, {entry.id}, 1)
+    faq_ids, collection_ids, texts, matrix = Faqs(db).wordings(encoder.name, encoder.dim)
+    assert (faq_ids, len(set(collection_ids))) == ([entry.id, entry.id], 1)
     assert texts == ["How do I reset?", "Reset how?"]
     np.testing.assert_array_equal(matrix, encoder.encode_documents(list(texts)))
-    assert Faqs(db).wordings("another")[4].shape == (0, 384)
+    assert Faqs(db).wordings("another", 384)[3].shape == (0, 384)
 
 
 def test_every_change_grows_the_version(faqs: Faqs) -> None:
@@ -63,7 +67,7 @@ def test_an_update_changes_what_is_given(faqs: Faqs, encoder: FakeEncoder) -> No
     )
     assert encoder.encoded == encoded  # the wording is the same: nothing to embed
     changed = faqs.update(SYSTEM, entry.id, question="Reset?", variants=())
-    assert faqs.wordings()[3] == ["Reset?"]
+    assert texts_of(faqs) == ["Reset?"]
     assert changed.updated_at > entry.updated_at
 
 
@@ -79,7 +83,7 @@ def test_two_changes_at_once_are_both_kept(faqs: Faqs, encoder: FakeEncoder) -> 
     faqs._embed = meanwhile
     changed = faqs.update(SYSTEM, entry.id, variants=("Reset how?",))
     assert (changed.question, changed.answer) == ("How to restart?", "Press twice.")
-    assert faqs.wordings()[3] == ["How to restart?", "Reset how?"]
+    assert texts_of(faqs) == ["How to restart?", "Reset how?"]
 
 
 def test_moving_to_another_collection_needs_access_to_both(faqs: Faqs, collections: Collections) -> None:
@@ -148,14 +152,14 @@ def test_pages_and_words(faqs: Faqs) -> None:
         faqs.list(SYSTEM, cursor="nonsense")
 
 
-def test_another_encoder_is_noticed_and_its_wordings_embedded_anew(
+def test_encoders_do_not_mix_and_wordings_of_another_are_embedded_anew(
     faqs: Faqs, db: Database, encoder: FakeEncoder
 ) -> None:
     create(faqs)
     other = Faqs(db, encoder.encode_documents, lambda: "other-384")
     other.create(SYSTEM, question="New?", answer="Yes.", collection="docs")
-    with pytest.raises(Broken, match="two encoders"):
-        faqs.wordings()
-    assert len(faqs.wordings(encoder.name)[0]) == 1
+    assert texts_of(faqs) == ["How do I reset?"] and texts_of(faqs, "other-384") == ["New?"]
     assert other.reembed() == 1
-    assert len(faqs.wordings("other-384")[0]) == 2
+    assert texts_of(faqs) == [] and texts_of(faqs, "other-384") == ["How do I reset?", "New?"]
+    with pytest.raises(Broken):
+        faqs.wordings("other-384", 8)

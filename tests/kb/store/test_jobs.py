@@ -98,7 +98,7 @@ def test_a_lease_that_ran_out_is_taken_over_and_the_late_worker_fenced_off(
     assert not jobs.heartbeat(late, {"done": 1})
     with pytest.raises(FenceLost):
         documents.publish(late, parsed("late words"), FakeEncoder.name)
-    for finish in (jobs.fail, jobs.quarantine, jobs.strike):
+    for finish in (jobs.fail, jobs.strike):
         with pytest.raises(FenceLost):
             finish(late, "late")
     with pytest.raises(FenceLost):
@@ -201,7 +201,7 @@ def test_failure_keeps_the_older_revision_answering(documents: Documents, jobs: 
     assert documents.text(SYSTEM, document.id).text == "first"
 
 
-@pytest.mark.parametrize("end", ["fail", "quarantine", "strikes", "deaths"])
+@pytest.mark.parametrize("end", ["fail", "strikes", "deaths"])
 def test_a_poisoned_ocr_job_leaves_the_published_text(documents: Documents, jobs: Jobs, end: str) -> None:
     document = add(documents, "scan.pdf")
     documents.publish(
@@ -214,7 +214,7 @@ def test_a_poisoned_ocr_job_leaves_the_published_text(documents: Documents, jobs
         for _ in range(2):
             jobs.strike(claimed(jobs), "tesseract crashed", delay_s=0)
     else:
-        getattr(jobs, end)(claimed(jobs), "tesseract crashed")
+        jobs.fail(claimed(jobs), "tesseract crashed")
     seen = documents.get(SYSTEM, document.id)
     assert (seen.state, seen.reason) == ("ready_with_warnings", None)
     assert any("Scanned pages could not be read" in warning for warning in seen.warnings)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from kb.access import Groups, Scope, allowed, person
+from kb.access import Groups, person
 from kb.errors import NotFound
-from kb.store import SYSTEM, Collections, Database
+from kb.store import SYSTEM, Collections, Database, Scope, allowed
 from kb.store.tables import UserRow
 from kb.store.values import now
 from kb.types import Principal
