@@ -11,13 +11,12 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from kb.errors import Conflict, FieldError, Forbidden, Invalid, NotFound
-from kb.store import audit, meta
+from kb.store import audit, meta, paging
 from kb.store.db import Database
 from kb.store.removal import remove_documents
 from kb.store.scope import SYSTEM, allowed, need
 from kb.store.tables import ApiKeyRow, CollectionRow, DocumentRow, GrantRow, GroupRow, UserRow
-from kb.store.values import aware, clean, now, read_cursor
-from kb.store.values import cursor as make_cursor
+from kb.store.values import aware, clean, now
 from kb.types import Audience, Collection, Principal
 
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
@@ -116,9 +115,9 @@ class Collections:
         """A page of `list`, and the cursor of the next one (None: no more)."""
         rows = self.list(principal)
         if cursor:
-            (after,) = read_cursor(cursor, 1)
+            (after,) = paging.read_cursor(cursor, 1)
             rows = [row for row in rows if row.name > after]
-        return rows[:limit], make_cursor(rows[limit - 1].name) if len(rows) > limit else None
+        return rows[:limit], paging.cursor(rows[limit - 1].name) if len(rows) > limit else None
 
     def delete(self, principal: Principal, name: str) -> None:
         """Remove a collection with its documents, FAQ entries and grants; for admins.

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any, Literal
+from typing import Literal
 
-from sqlalchemy import ColumnElement, Select, and_, func, or_, select
+from sqlalchemy import Select, and_, func, select
 from sqlalchemy.orm import Session
 
 from kb.errors import FieldError, Invalid, NotFound
-from kb.store import audit
+from kb.store import audit, paging
 from kb.store.answer_rows import as_answer, readable, readable_ids, to_body, withheld
 from kb.store.audit import who
 from kb.store.db import Database
@@ -19,7 +19,7 @@ from kb.store.group_commit import Together
 from kb.store.scope import need
 from kb.store.tables import AnswerRow, ConversationRow, FaqWordingRow, FeedbackRow
 from kb.store.unanswered import LOOKED_AT, Unanswered, grouped, key
-from kb.store.values import aware, clean, cursor, new_id, now, read_cursor
+from kb.store.values import aware, clean, new_id, now
 from kb.types import Answer, Audience, Principal, Tier, Turn
 
 
@@ -51,16 +51,6 @@ class Conversations:
 
     def __init__(self, db: Database) -> None:
         self.db, self._together = db, Together(db)
-
-    def start_or_get(
-        self, principal: Principal, conversation_id: str | None, ticket_id: str | None, title: str
-    ) -> str:
-        """The id of the conversation to go on with, or of a new one. NotFound: not this principal's."""
-        if conversation_id is not None:
-            with self.db.read() as session:
-                return _own(session, principal, conversation_id).id
-        with self.db.write() as session:
-            return _start(session, principal, ticket_id, title).id
 
     def history(
         self, principal: Principal, id: str, limit: int, audience: Audience | None = None
@@ -141,7 +131,7 @@ class Conversations:
         limit = max(1, min(limit, 200))
         query = select(ConversationRow).where(ConversationRow.principal == who(principal))
         if cursor:
-            query = query.where(_before(ConversationRow.updated_at, ConversationRow.id, cursor))
+            query = query.where(paging.beyond(ConversationRow.updated_at, ConversationRow.id, cursor))
         query = query.order_by(ConversationRow.updated_at.desc(), ConversationRow.id.desc()).limit(limit + 1)
         with self.db.read() as session:
             rows = session.scalars(query).all()
@@ -149,7 +139,7 @@ class Conversations:
             Conversation(row.id, row.title, row.ticket_id, aware(row.created_at), aware(row.updated_at))
             for row in rows[:limit]
         ]
-        return found, _next([(row.updated_at, row.id) for row in rows], limit)
+        return found, paging.next_cursor([(row.updated_at, row.id) for row in rows], limit)
 
     def messages(self, principal: Principal, conversation_id: str) -> Sequence[Answer]:
         """A conversation's answers (each holds its question), oldest first, as they may be shown now."""
@@ -209,10 +199,10 @@ class Conversations:
             curated = {key(wording) for wording in session.scalars(select(FaqWordingRow.text))}
         every = grouped((Unanswered(row[0], row[1], _tier(row[2]), row[3]) for row in rows), curated)
         if cursor:
-            after = _place(cursor)
+            after = paging.place(cursor)
             every = [row for row in every if (row.created_at, row.id) < after]
         found = [replace(row, created_at=aware(row.created_at)) for row in every[:limit]]
-        return found, _next([(row.created_at, row.id) for row in every], limit)
+        return found, paging.next_cursor([(row.created_at, row.id) for row in every], limit)
 
     def feedbacks(
         self, principal: Principal, cursor: str | None = None, limit: int = 50
@@ -224,7 +214,7 @@ class Conversations:
             AnswerRow, AnswerRow.id == FeedbackRow.answer_id
         )
         if cursor:
-            query = query.where(FeedbackRow.id < int(read_cursor(cursor, 1)[0]))
+            query = query.where(FeedbackRow.id < paging.number(cursor))
         with self.db.read() as session:
             rows = session.execute(query.order_by(FeedbackRow.id.desc()).limit(limit + 1)).all()
         found = [
@@ -238,7 +228,7 @@ class Conversations:
             )
             for row, question in rows[:limit]
         ]
-        return found, _cursor(str(rows[limit - 1][0].id)) if len(rows) > limit else None
+        return found, paging.cursor(str(rows[limit - 1][0].id)) if len(rows) > limit else None
 
     def _shown(
         self,
@@ -249,9 +239,6 @@ class Conversations:
     ) -> Sequence[Answer]:
         answers = [as_answer(row.body, row.created_at) for row in rows]
         return readable(session, principal, answers, audience)
-
-
-_cursor = cursor  # methods have a parameter of that name
 
 
 def _start(session: Session, principal: Principal, ticket_id: str | None, title: str) -> ConversationRow:
@@ -306,23 +293,3 @@ def _answer(session: Session, principal: Principal, id_: str) -> AnswerRow:
 
 def _tier(text: str) -> Tier:
     return text if text in ("faq", "generated", "extractive") else "none"  # type: ignore[return-value]
-
-
-def _next(places: Sequence[tuple[datetime, str]], limit: int) -> str | None:
-    if len(places) <= limit:
-        return None
-    moment, id_ = places[limit - 1]
-    return cursor(moment.isoformat(), id_)
-
-
-def _place(text: str) -> tuple[datetime, str]:
-    moment, id_ = read_cursor(text, 2)
-    try:
-        return datetime.fromisoformat(moment), id_
-    except ValueError:
-        raise Invalid("The cursor is not one of ours.") from None
-
-
-def _before(moment_column: Any, id_column: Any, text: str) -> ColumnElement[bool]:
-    at, id_ = _place(text)
-    return or_(moment_column < at, and_(moment_column == at, id_column < id_))

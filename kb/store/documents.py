@@ -13,8 +13,8 @@ from typing import Any, BinaryIO
 from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session, undefer
 
-from kb.errors import Busy, Conflict, Invalid, KbError, NotFound
-from kb.store import audit, jobs, reuse
+from kb.errors import Busy, Conflict, KbError, NotFound
+from kb.store import audit, jobs, paging, reuse
 from kb.store.blobs import Blob, Blobs
 from kb.store.crashpoints import crashpoint
 from kb.store.db import Database
@@ -25,7 +25,7 @@ from kb.store.publish import publish
 from kb.store.removal import remove_documents
 from kb.store.scope import allowed, need
 from kb.store.tables import DocumentRow, RevisionRow
-from kb.store.values import clean, clean_title, cursor, forms, new_id, now, read_cursor
+from kb.store.values import clean, clean_title, forms, new_id, now
 from kb.types import FINAL_STATES, Document, Job, Parsed, Principal
 
 LIMIT_BYTES = 200 * 2**20
@@ -173,10 +173,11 @@ class Documents:
                     )
                 )
             if cursor:
-                query = query.where(_after(cursor))
+                query = query.where(paging.beyond(DocumentRow.created_at, DocumentRow.id, cursor))
             query = query.order_by(DocumentRow.created_at.desc(), DocumentRow.id.desc())
             rows = session.scalars(query.limit(limit + 1)).all()
-            return as_documents(session, rows[:limit]), _next(rows, limit)
+            following = paging.next_cursor([(row.created_at, row.id) for row in rows], limit)
+            return as_documents(session, rows[:limit]), following
 
     def counts(self, principal: Principal) -> dict[str, int]:
         """How many documents this principal may see, by state."""
@@ -327,23 +328,3 @@ def _ocr_failed(session: Session, row: DocumentRow) -> bool:
 def _start(blob: Blob) -> bytes:
     with blob.path.open("rb") as file:
         return os.pread(file.fileno(), 512, 0)
-
-
-def _next(rows: Any, limit: int) -> str | None:
-    if len(rows) <= limit:
-        return None
-    return cursor(rows[limit - 1].created_at.isoformat(), rows[limit - 1].id)
-
-
-def _after(text: str) -> Any:
-    from datetime import datetime
-
-    moment, id_ = read_cursor(text, 2)
-    try:
-        at = datetime.fromisoformat(moment)
-    except ValueError:
-        raise Invalid("The cursor is not one of ours.") from None
-    return or_(
-        DocumentRow.created_at < at,
-        (DocumentRow.created_at == at) & (DocumentRow.id < id_),
-    )

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
-from datetime import datetime
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import ColumnElement, Select, delete, or_, select
+from sqlalchemy import Select, delete, or_, select
 from sqlalchemy.orm import Session
 
 from kb.errors import Broken, Busy, Conflict, FieldError, Invalid, NotFound
-from kb.store import audit, meta
+from kb.store import audit, meta, paging
 from kb.store.db import Database
 from kb.store.scope import Scope, allowed, need
 from kb.store.tables import CollectionRow, FaqRow, FaqWordingRow
-from kb.store.values import aware, clean, cursor, new_id, now, read_cursor
+from kb.store.values import aware, clean, new_id, now
 from kb.types import FaqEntry, Principal
 
 Embed = Callable[[list[str]], NDArray[np.float32]]
@@ -164,10 +163,11 @@ class Faqs:
                     )
                 )
             if cursor:
-                query = query.where(_after(cursor))
+                query = query.where(paging.beyond(FaqRow.created_at, FaqRow.id, cursor))
             query = query.order_by(FaqRow.created_at.desc(), FaqRow.id.desc()).limit(limit + 1)
             rows = session.execute(query).all()
-            return _entries(session, rows[:limit]), _next([row[0] for row in rows], limit)
+            following = paging.next_cursor([(row.created_at, row.id) for row, _ in rows], limit)
+            return _entries(session, rows[:limit]), following
 
     def load(self, session: Session, ids: Collection[str], scope: Scope) -> dict[str, FaqEntry]:
         """Entries by id, those within the scope only: the gate for what a matcher found."""
@@ -298,18 +298,3 @@ def _entry(row: FaqRow, variants: tuple[str, ...], collection: str) -> FaqEntry:
         created_at=aware(row.created_at),
         updated_at=aware(row.updated_at),
     )
-
-
-def _next(rows: Sequence[FaqRow], limit: int) -> str | None:
-    if len(rows) <= limit:
-        return None
-    return cursor(rows[limit - 1].created_at.isoformat(), rows[limit - 1].id)
-
-
-def _after(text: str) -> ColumnElement[bool]:
-    moment, id_ = read_cursor(text, 2)
-    try:
-        at = datetime.fromisoformat(moment)
-    except ValueError:
-        raise Invalid("The cursor is not one of ours.") from None
-    return or_(FaqRow.created_at < at, (FaqRow.created_at == at) & (FaqRow.id < id_))

@@ -1,16 +1,13 @@
-"""Small values every table needs: ids, times, clean text, cursors."""
+"""Small values every table needs: ids, times, clean text."""
 
 from __future__ import annotations
 
 import base64
-import json
 import math
 import secrets
 import unicodedata
 from datetime import UTC, datetime
 from typing import Any
-
-from kb.errors import FieldError, Invalid
 
 METADATA_DEPTH = 20  # lists and objects in one another that a document's metadata may have
 _TURNING = dict.fromkeys([*range(0x202A, 0x202F), *range(0x2066, 0x206A)])
@@ -68,22 +65,3 @@ def finite(value: Any) -> Any:
     if isinstance(value, dict):
         return {name: finite(item) for name, item in value.items()}
     return [finite(item) for item in value] if isinstance(value, list) else value
-
-
-def cursor(*parts: object) -> str:
-    """Where a listing goes on: opaque to people, not secret."""
-    return base64.urlsafe_b64encode(json.dumps(parts).encode()).decode().rstrip("=")
-
-
-def read_cursor(text: str, count: int) -> list[str]:
-    """The parts of a cursor. Invalid for anything this program did not make."""
-    try:
-        parts = json.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
-        if isinstance(parts, list) and len(parts) == count and all(isinstance(part, str) for part in parts):
-            return parts
-    except ValueError:
-        pass
-    raise Invalid(
-        "The cursor is not one of ours. Leave it out to start from the beginning.",
-        errors=(FieldError("/cursor", "unknown cursor"),),
-    )

@@ -8,6 +8,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -86,9 +87,6 @@ class FakeAsker:
             self.closed.set()
 
     def _answer(self, principal: Principal, question: Question) -> Iterator[Event]:
-        id_ = self.conversations.start_or_get(
-            principal, question.conversation_id, question.ticket_id, question.text
-        )
         found = self.retriever.retrieve(
             principal,
             question.text,
@@ -107,7 +105,7 @@ class FakeAsker:
         yield Event("citations", {"citations": cited})
         answer = Answer(
             id=new_id("ans"),
-            conversation_id=id_,
+            conversation_id=question.conversation_id or "",
             question=question.text,
             text=text,
             tier="extractive" if first else "none",
@@ -119,5 +117,5 @@ class FakeAsker:
             timings_ms={"retrieve": 1.0},
             created_at=datetime.now(UTC),
         )
-        self.conversations.save(principal, answer, question.text)
-        yield Event("done", answer)
+        id_ = self.conversations.save(principal, answer, question.text, ticket_id=question.ticket_id)
+        yield Event("done", replace(answer, conversation_id=id_))

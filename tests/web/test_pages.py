@@ -69,6 +69,8 @@ def test_curators_see_what_people_thought_of_their_answers(world: World) -> None
     said = {"rating": "down", "reason": "outdated", "comment": "It is 30 days now."}
     assert reader.post(f"/app/answers/{answer['id']}/feedback", json=said).status_code == 204
     (row,) = curator.get("/app/feedback").get_json()["data"]
+    strange = curator.get("/app/collections?limit=1").get_json()["next"]  # a cursor, but of another listing
+    assert curator.get(f"/app/feedback?cursor={strange}").status_code == 422
     assert {**said, "question": "holiday", "answer_id": answer["id"]}.items() <= row.items()
     assert 'id="feedback"' in curator.get("/admin/feedback").get_data(as_text=True)
     assert reader.get("/app/feedback").status_code == 403
