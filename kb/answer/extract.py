@@ -13,6 +13,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from itertools import pairwise
 from types import MappingProxyType
 
@@ -35,24 +36,6 @@ _LINK = re.compile(r"\[[^\[\]\n]*\]\([^()\n]*\)")
 _LETTER = re.compile(r"[^\W\d_]")
 SHORTEST = 8  # characters; less is a heading or a stray cell
 
-FEATURES = (
-    "said",
-    "said_near",
-    "cosine",
-    "cosine_top",
-    "kind",
-    "rank",
-    "share",
-    "first",
-    "short",
-    "long",
-    "question",
-    "order",
-    "copied",
-    "focus",
-    "focus_near",
-    "code",
-)
 # Fitted on squad2_en and support_emanual_en, 600 and 200 questions, rounded; `code` is rare there and was set by hand.
 WEIGHTS = {
     "said": 2.1,
@@ -72,6 +55,7 @@ WEIGHTS = {
     "focus_near": 0.6,
     "code": 1.5,
 }
+FEATURES = tuple(WEIGHTS)
 # For questions in a script the encoder does not know; fitted on cmrc2018_zh and xquad_zh.
 WEIGHTS_BLIND = {
     "said": 2.2,
@@ -124,6 +108,25 @@ class Reading:
         return self.quotes[0] if self.quotes else None
 
 
+@dataclass(frozen=True)
+class _Candidate:
+    """A sentence that may be quoted: passage.text[start:end] == text.
+
+    told: the same with the names of its columns, where it is a row. above: that row's header, as it is quoted with it.
+    says: the terms of both. first: of its passage. names: it is a row that only names the columns.
+    """
+
+    passage: Passage
+    start: int
+    end: int
+    text: str
+    told: str
+    above: str
+    says: frozenset[str]
+    first: bool
+    names: bool
+
+
 def read(
     question: str,
     passages: Sequence[Passage],
@@ -134,81 +137,111 @@ def read(
 
     cosines: to the question, of sentences whose vectors are stored: by passage n, then by place in its text.
     """
-    kind = expected(question)
-    found = [
-        (passage, start, end, passage.text[start:end])
+    kind, trusting = expected(question), asked_about(question)
+    found = _candidates(passages, trusting=trusting)
+    if not found:
+        return Reading(question, kind, (), {})
+    asked = question_terms(question)
+    weights = _weights(asked, [each.says for each in found])
+    rows = _features(question, kind, asked, weights, passages, found)
+    by = WEIGHTS_BLIND
+    if encoder is not None and encoder.covers(question) >= 0.5:
+        _add_cosines(question, found, rows, encoder, cosines)
+        by = WEIGHTS
+    quotes = [
+        Quote(each.passage.n, each.text, each.start, each.end, score(row, by), each.above, row)
+        for each, row in zip(found, rows, strict=True)
+    ]
+    quotes.sort(key=lambda quote: -quote.score)
+    if not trusting:
+        leads = {(b.passage.n, b.start): a.text for a, b in pairwise(found) if not b.first}
+        quotes = _unplanted(quotes, leads)
+    return Reading(question, kind, tuple(quotes), weights)
+
+
+def _candidates(passages: Sequence[Passage], *, trusting: bool) -> list[_Candidate]:
+    """The sentences of the first passages, in their order. trusting: headers are quoted though they may be planted."""
+    spots = [
+        (passage, start, end)
         for passage in passages[:PASSAGES_READ]
         for start, end in spans(passage.text)[:SENTENCES_PER_PASSAGE]
     ]
-    found = [each for each in found if length(each[3]) >= SHORTEST and not _leads_elsewhere(each[3])] or found
-    if not found:
-        return Reading(question, kind, (), {})
-    tables = {passage.n: Tables(passage.text) for passage in passages}
-    above = [tables[passage.n].above(start) for passage, start, *_ in found]
-    if not asked_about(question):
-        clean = {header: header for header in set(above) if not planted(header)}
-        above = [clean.get(header, "") for header in above]
-    told = [tables[passage.n].said(passage.text, start, end) for passage, start, end, _ in found]
-    bags = [bag(f"{header} {text}") for header, (*_, text) in zip(above, found, strict=True)]
+    spots = [(p, start, end) for p, start, end in spots if _worth_reading(p.text[start:end])] or spots
+    tables = {passage.n: Tables(passage.text) for passage, *_ in spots}
+    harmless = cache(lambda header: trusting or not planted(header))
+    found = []
+    before: Passage | None = None
+    for passage, start, end in spots:
+        text, table = passage.text[start:end], tables[passage.n]
+        header = table.above(start)
+        above = header if harmless(header) else ""
+        found.append(
+            _Candidate(
+                passage,
+                start,
+                end,
+                text,
+                told=table.said(passage.text, start, end),
+                above=above,
+                says=bag(f"{above} {text}"),
+                first=passage is not before,
+                names=table.heads(start),
+            )
+        )
+        before = passage
+    return found
+
+
+def _features(
+    question: str,
+    kind: Kind | None,
+    asked: Sequence[str],
+    weights: Mapping[str, float],
+    passages: Sequence[Passage],
+    found: Sequence[_Candidate],
+) -> list[dict[str, float]]:
+    """FEATURES of each candidate but the cosines, which are 0."""
+    ranks = {passage.n: rank for rank, passage in enumerate(passages)}
+    best = max(passage.score for passage in passages)
     around = {passage.n: bag(f"{passage.title} {passage.heading}") for passage in passages}
     # What a passage is about, said once in its title or first sentence and then only pointed at.
-    subject = dict(around)
-    for at, (passage, *_) in enumerate(found):
-        if at == 0 or found[at - 1][0].n != passage.n:
-            subject[passage.n] = around[passage.n] | bags[at]
-    weights = _weights(question_terms(question), bags)
-    total = sum(weights.values()) or 1.0
-    ordered = question_terms(question)
+    subjects = {each.passage.n: around[each.passage.n] | each.says for each in found if each.first}
     runs = _runs(question)
-    best = max(passage.score for passage in passages)
     rows = []
     section = frozenset[str]()  # what the heading above says, of those inside the passage
-    for at, (passage, start, _end, text) in enumerate(found):
-        first = at == 0 or found[at - 1][0].n != passage.n
-        section = bags[at] if text.startswith("#") else frozenset() if first else section
-        near = bags[at] | around[passage.n] | section
-        focus = {term: weight for term, weight in weights.items() if term not in subject[passage.n]}
-        for other in (at - 1, at + 1):
-            if 0 <= other < len(found) and found[other][0].n == passage.n:
-                near = near | bags[other]
+    for at, each in enumerate(found):
+        n, heading = each.passage.n, each.text.startswith("#")
+        section = each.says if heading else frozenset() if each.first else section
+        beside = [other.says for other in found[max(0, at - 1) : at + 2] if other.passage.n == n]
+        near = around[n].union(section, *beside)
+        focus = {term: weight for term, weight in weights.items() if term not in subjects[n]}
+        asks = (
+            each.text.rstrip("\"'”’)）").endswith(("?", "？"))
+            or each.names
+            or (kind not in (None, "steps") and (heading or each.says.issubset(weights)))
+        )
         rows.append(
             {
-                "said": sum(weight for term, weight in weights.items() if term in bags[at]) / total,
-                "said_near": sum(weight for term, weight in weights.items() if term in near) / total,
+                "said": _share(weights, each.says),
+                "said_near": _share(weights, near),
                 "cosine": 0.0,
                 "cosine_top": 0.0,
-                "kind": float(kind is not None and carries(kind, told[at], question)),
-                "rank": math.log1p(passages.index(passage)),
-                "share": passage.score / best if best > 0 else 1.0,
-                "first": float(first),
-                "short": float(len(bags[at]) < 3),
-                "long": min(1.0, len(bags[at]) / 40),
-                "question": float(
-                    _asks(text)
-                    or tables[passage.n].heads(start)
-                    or (kind not in (None, "steps") and (text.startswith("#") or bags[at].issubset(weights)))
-                ),
-                "code": codes_said(question, text),
-                "order": _in_order(ordered, text),
-                "copied": _copied(runs, text),
-                "focus": _part(focus, bags[at]),
-                "focus_near": _part(focus, near),
+                "kind": float(kind is not None and carries(kind, each.told, question)),
+                "rank": math.log1p(ranks[n]),
+                "share": each.passage.score / best if best > 0 else 1.0,
+                "first": float(each.first),
+                "short": float(len(each.says) < 3),
+                "long": min(1.0, len(each.says) / 40),
+                "question": float(asks),
+                "code": codes_said(question, each.text),
+                "order": _in_order(asked, each.text),
+                "copied": _copied(runs, each.text),
+                # where nothing is left to ask, the subject says the question
+                "focus": _share(focus, each.says) if focus else 1.0,
+                "focus_near": _share(focus, near) if focus else 1.0,
             }
         )
-    sighted = encoder is not None and encoder.covers(question) >= 0.5
-    if encoder is not None and sighted:
-        known = [cosines.get(passage.n, {}).get((start, end)) for passage, start, end, _ in found]
-        _add_cosines(question, told, known, rows, encoder)
-    by = WEIGHTS if sighted else WEIGHTS_BLIND
-    quotes = [
-        Quote(passage.n, text, start, end, score(row, by), header, row)
-        for (passage, start, end, text), header, row in zip(found, above, rows, strict=True)
-    ]
-    quotes.sort(key=lambda quote: -quote.score)
-    if not asked_about(question):
-        leads = {(b[0].n, b[1]): a[3] for a, b in pairwise(found) if a[0].n == b[0].n}
-        quotes = _unplanted(quotes, leads)
-    return Reading(question, kind, tuple(quotes), weights)
+    return rows
 
 
 def _unplanted(quotes: list[Quote], leads: dict[tuple[int, int], str]) -> list[Quote]:
@@ -231,21 +264,15 @@ def score(row: dict[str, float], weights: dict[str, float]) -> float:
     return sum(weights[name] * row[name] for name in FEATURES)
 
 
-def _part(weights: Mapping[str, float], said: frozenset[str]) -> float:
-    """How much of these terms, by weight, is said; all of it where there are none: the subject says the question."""
-    if not weights:
-        return 1.0
+def _share(weights: Mapping[str, float], said: frozenset[str]) -> float:
+    """How much of these terms, by weight, is said: 0..1."""
     return sum(weight for term, weight in weights.items() if term in said) / (sum(weights.values()) or 1.0)
 
 
-def _leads_elsewhere(text: str) -> bool:
-    """Whether it is made of links alone: an entry of a table of contents, a way back."""
+def _worth_reading(text: str) -> bool:
+    """Whether it may be quoted: not a stray cell, nor made of links alone, as a table of contents is."""
     bare = _LINK.sub("", text)
-    return bare != text and not _LETTER.search(bare)
-
-
-def _asks(text: str) -> bool:
-    return text.rstrip("\"'”’)）").endswith(("?", "？"))
+    return length(text) >= SHORTEST and (bare == text or _LETTER.search(bare) is not None)
 
 
 def _weights(asked: Sequence[str], bags: Sequence[frozenset[str]]) -> dict[str, float]:
@@ -292,20 +319,25 @@ def _glue(tokens: Sequence[str]) -> str:
 
 def _add_cosines(
     question: str,
-    texts: Sequence[str],
-    known: Sequence[float | None],
-    rows: list[dict[str, float]],
+    found: Sequence[_Candidate],
+    rows: Sequence[dict[str, float]],
     encoder: Encoder,
+    stored: Mapping[int, Mapping[tuple[int, int], float]],
 ) -> None:
-    """Cosines of the most promising sentences, unknown ones in one batch; the rest get the lowest of them."""
+    """Cosines of the most promising candidates, unknown ones in one batch; the rest get the lowest of them."""
     promising = sorted(range(len(rows)), key=lambda at: -score(rows[at], WEIGHTS_BLIND))[:EMBEDDED]
-    cosines = {at: cosine for at in promising if (cosine := known[at]) is not None}
-    if unknown := [at for at in promising if at not in cosines]:
-        vectors = encoder.encode_documents([texts[at] for at in unknown])
+    cosines: dict[int, float] = {}
+    unknown: list[int] = []
+    for at in promising:
+        cosine = stored.get(found[at].passage.n, {}).get((found[at].start, found[at].end))
+        if cosine is None:
+            unknown.append(at)
+        else:
+            cosines[at] = cosine
+    if unknown:
+        vectors = encoder.encode_documents([found[at].told for at in unknown])
         cosines |= zip(unknown, (vectors @ encoder.encode_question(question)).tolist(), strict=True)
     lowest, highest = min(cosines.values()), max(cosines.values())
-    for row in rows:
-        row["cosine"] = lowest
-    for at, cosine in cosines.items():
-        rows[at]["cosine"] = cosine
-        rows[at]["cosine_top"] = float(cosine >= highest - 1e-6)
+    for at, row in enumerate(rows):
+        row["cosine"] = cosines.get(at, lowest)
+        row["cosine_top"] = float(at in cosines and cosines[at] >= highest - 1e-6)
