@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -39,7 +39,9 @@ class ChatModel(Protocol):
     def name(self) -> str:
         """The model's name, as answers record it."""
 
-    def stream(self, messages: Sequence[dict[str, str]], *, deadline: float, cancel: Cancel) -> Iterator[str]:
+    def stream(
+        self, messages: Sequence[dict[str, str]], *, deadline: float, cancel: Cancel | None
+    ) -> Generator[str]:
         """Text of the final channel, piece by piece. deadline: time.monotonic() seconds.
 
         Raises kb.errors.Unavailable when the server refuses, stalls, talks garbage or runs late;

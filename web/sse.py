@@ -13,6 +13,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 from flask import Response, request
@@ -42,6 +43,7 @@ class Stopping:
 
 
 stopping = Stopping()
+_END = object()
 
 
 def encode(kind: str, data: Any) -> str:
@@ -61,47 +63,18 @@ def answering(
     present: whether the reader is still connected. again: who is asking, found out anew (web/revocation.py).
     """
     standing = Standing(kb, principal, again)
-    events: queue.Queue[Event | BaseException | None] = queue.Queue(maxsize=256)
     cancel = threading.Event()
-
-    def put(item: Event | BaseException | None) -> bool:
-        while not cancel.is_set():
-            try:
-                events.put(item, timeout=WATCH_S)
-                return True
-            except queue.Full:
-                continue
-        return False
-
-    def work() -> None:
-        made = None
-        try:
-            made = kb.asker.ask(principal, question, cancel=cancel)
-            for event in made:
-                if not put(event):
-                    return
-            put(None)
-        except BaseException as error:  # handed over to the thread that answers the request
-            put(error)
-        finally:
-            close = getattr(made, "close", None)
-            if close is not None:
-                close()  # closes the model's socket
-
-    threading.Thread(target=work, name="answer", daemon=True).start()
+    events = _asked(kb, principal, question, cancel)
     looked = quiet_since = told = time.monotonic()
     ending: float | None = None
     try:
         while True:
-            try:
-                item = events.get(timeout=WATCH_S)
-            except queue.Empty:
-                pass
-            else:
-                if item is None:
-                    return
-                if isinstance(item, BaseException):
-                    raise item
+            item = _next(events)
+            if item is _END:
+                return
+            if isinstance(item, BaseException):
+                raise item
+            if isinstance(item, Event):
                 quiet_since = time.monotonic()
                 if standing.passes(item):
                     told = quiet_since
@@ -124,6 +97,44 @@ def answering(
                 yield None
     finally:
         cancel.set()
+
+
+def _asked(kb: Kb, principal: Principal, question: Question, cancel: threading.Event) -> queue.Queue[Any]:
+    """The asker's events as they come, made in a thread of their own; last its exception, or _END.
+
+    Once `cancel` is set, the thread ends and closes the model's socket.
+    """
+    events: queue.Queue[Any] = queue.Queue(maxsize=256)
+
+    def put(item: Any) -> bool:
+        while not cancel.is_set():
+            try:
+                events.put(item, timeout=WATCH_S)
+                return True
+            except queue.Full:
+                continue
+        return False
+
+    def work() -> None:
+        try:
+            with closing(kb.asker.ask(principal, question, cancel=cancel)) as made:
+                for event in made:
+                    if not put(event):
+                        return
+            put(_END)
+        except BaseException as error:  # handed over to the thread that answers the request
+            put(error)
+
+    threading.Thread(target=work, name="answer", daemon=True).start()
+    return events
+
+
+def _next(events: queue.Queue[Any]) -> Any:
+    """The next item; None where none comes for WATCH_S."""
+    try:
+        return events.get(timeout=WATCH_S)
+    except queue.Empty:
+        return None
 
 
 def reader_present() -> Callable[[], bool]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import secrets
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -66,7 +66,7 @@ class Asker:
 
     def ask(
         self, principal: Principal, question: Question, *, cancel: Cancel | None = None
-    ) -> Iterator[Event]:
+    ) -> Generator[Event]:
         """Events in order: status* sources token* citations (done | error).
 
         Tokens are provisional; the Answer in `done` is what counts. Closing the generator stops the model

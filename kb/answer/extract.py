@@ -181,7 +181,7 @@ def _candidates(passages: Sequence[Passage], *, trusting: bool) -> list[_Candida
                 start,
                 end,
                 text,
-                told=table.said(passage.text, start, end),
+                told=table.said(start, end),
                 above=above,
                 says=bag(f"{above} {text}"),
                 first=passage is not before,

@@ -18,6 +18,7 @@ from kb.types import Event, Passage, Turn
 LEAST_S = 0.5  # with less time than this a model is not asked at all
 RESERVE_S = 0.15  # kept back for citations and saving
 POLL_S = 0.1
+OPENING = 60  # characters in which NOT_FOUND counts; further on it is a word of the answer
 
 
 @dataclass(frozen=True)
@@ -92,22 +93,17 @@ def _write(model: ChatModel, request: Request, outcome: Generated) -> Iterator[E
     outcome.shown = prompt.shown
     sources = "\n".join(passage.text for passage in prompt.shown)
     stream = guard.OutputStream(sources)
-    whole = ""
-    held = ""  # the beginning, while it may still turn out to be NOT_FOUND
+    whole = held = ""  # held: the beginning, while it may still turn out to be NOT_FOUND
     began = time.monotonic()
+    deadline = request.deadline - RESERVE_S
     try:
-        pieces = model.stream(
-            prompt.messages, deadline=request.deadline - RESERVE_S, cancel=request.cancel or _Never()
-        )
-        with closing(pieces):  # type: ignore[type-var]
+        with closing(model.stream(prompt.messages, deadline=deadline, cancel=request.cancel)) as pieces:
             for piece in pieces:
                 if not whole:
                     outcome.first_token_ms = round((time.monotonic() - began) * 1000, 2)
                 whole += piece
                 held += piece
-                if len(whole) <= 40 and prompts.NOT_FOUND.startswith(whole.strip(" `*\"'.[]\n")[:9]):
-                    continue
-                if prompts.NOT_FOUND in whole[:60]:
+                if _may_be_not_found(whole):
                     continue
                 if text := stream.feed(held):
                     outcome.streamed = True
@@ -120,7 +116,7 @@ def _write(model: ChatModel, request: Request, outcome: Generated) -> Iterator[E
         outcome.notice = "quoted-broken" if outcome.streamed else "quoted-late" if late else "quoted-down"
         return
     bare = guard.output(whole, sources).strip()
-    if prompts.NOT_FOUND in bare[:60] or not bare or prompts.mark_leaked(bare, prompt.mark):
+    if prompts.NOT_FOUND in bare[:OPENING] or not bare or prompts.mark_leaked(bare, prompt.mark):
         outcome.not_found = prompts.NOT_FOUND in bare
         outcome.notice = "quoted-broken"
         return
@@ -130,6 +126,9 @@ def _write(model: ChatModel, request: Request, outcome: Generated) -> Iterator[E
     outcome.text = bare
 
 
-class _Never:
-    def is_set(self) -> bool:
-        return False
+def _may_be_not_found(begun: str) -> bool:
+    """Whether a text that begins so is, or may become, the model's word that the passages hold no answer."""
+    said = begun.strip(" `*\"'.[]\n")
+    return prompts.NOT_FOUND in begun[:OPENING] or (
+        len(begun) <= 40 and prompts.NOT_FOUND.startswith(said[: len(prompts.NOT_FOUND)])
+    )

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Protocol
+from typing import Protocol
 
-from kb.types import Answer, FaqMatch, Filters, Principal, Retrieved, Turn
+from kb.types import Answer, Audience, FaqMatch, Filters, Principal, Retrieved, Turn
 
 
 class Conversations(Protocol):
     """What answering needs of kb.store."""
 
     def history(
-        self, principal: Principal, conversation_id: str, limit: int, audience: Any = None
+        self, principal: Principal, conversation_id: str, limit: int, audience: Audience | None = None
     ) -> tuple[Turn, ...]: ...
 
     def save(
@@ -33,7 +33,7 @@ class Retriever(Protocol):
         collections: tuple[str, ...] | None = None,
         filters: Filters = ...,
         limit: int = 10,
-        audience: Any = None,
+        audience: Audience | None = None,
     ) -> Retrieved: ...
 
     def unknown(
@@ -43,7 +43,7 @@ class Retriever(Protocol):
         *,
         collections: tuple[str, ...] | None = None,
         filters: Filters = ...,
-        audience: Any = None,
+        audience: Audience | None = None,
     ) -> set[str]: ...
 
 
@@ -56,5 +56,5 @@ class Faq(Protocol):
         question: str,
         *,
         collections: tuple[str, ...] | None = None,
-        audience: Any = None,
+        audience: Audience | None = None,
     ) -> FaqMatch | None: ...

@@ -40,11 +40,10 @@ _LEAD_IN = re.compile(
 
 @dataclass(frozen=True)
 class Verdict:
-    """One sentence: whether the passages support it, and why not when they do not."""
+    """One sentence of an answer, and whether the passages support it."""
 
     claim: str
     supported: bool
-    why: str = ""
 
 
 def verdicts(answer: str, shown: Sequence[Passage]) -> tuple[Verdict, ...]:
@@ -55,16 +54,9 @@ def verdicts(answer: str, shown: Sequence[Passage]) -> tuple[Verdict, ...]:
         if _LEAD_IN.match(claim) or not terms(claim):
             continue
         cited = [by_number[n] for n in numbers if n in by_number] or list(shown)
-        problems = [_problem(claim, passage) for passage in cited]
-        together = (
-            _problem(claim, _joined(cited))
-            if len(cited) > 1 and numbers
-            else problems[0]
-            if problems
-            else "nothing"
-        )
-        best = "" if "" in problems or together == "" else problems[0] if problems else "no passage"
-        found.append(Verdict(claim, best == "", best))
+        if numbers and len(cited) > 1:
+            cited.append(_joined(cited))  # what no passage says alone, several may say together
+        found.append(Verdict(claim, any(_says(passage, claim) for passage in cited)))
     return tuple(found)
 
 
@@ -85,25 +77,18 @@ def _joined(passages: Sequence[Passage]) -> Passage:
     )  # fmt: skip
 
 
-def _problem(claim: str, passage: Passage) -> str:
-    """Why the passage does not support the claim; empty when it does."""
+def _says(passage: Passage, claim: str) -> bool:
     whole = f"{passage.title}\n{passage.heading}\n{passage.text}"
-    missing = _numbers(claim) - _numbers(whole)
-    if missing:
-        return f"{', '.join(sorted(missing))} is not in the passage"
+    if _numbers(claim) - _numbers(whole):
+        return False
     folded = fold(whole)
-    names = [name for name in _NAME.findall(claim) if fold(name).removesuffix("'s") not in folded]
-    if names:
-        return f"{names[0]} is not in the passage"
+    if any(fold(name).removesuffix("'s") not in folded for name in _NAME.findall(claim)):
+        return False
     wanted = set(terms(claim))
     if len(wanted & set(terms(whole))) < ENOUGH * len(wanted):
-        return "the passage speaks of other things"
+        return False
     near, closeness = _nearest(wanted, passage)
-    if closeness < ENOUGH_CLOSE:
-        return "no part of the passage says this"
-    if _opposite(claim, near):
-        return "the passage says the opposite"
-    return ""
+    return closeness >= ENOUGH_CLOSE and not _opposite(claim, near)
 
 
 def _opposite(claim: str, sentence: str) -> bool:

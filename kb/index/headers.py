@@ -48,10 +48,10 @@ class Tables:
         table = self.at(place)
         return table.header if table is not None and table.names and place >= table.start else ""
 
-    def said(self, text: str, start: int, end: int) -> str:
+    def said(self, start: int, end: int) -> str:
         """What text[start:end] says: a row with the names of its columns, anything else as it stands."""
-        header = self.above(start)
-        return _under(header, text[start:end]) if header else text[start:end]
+        header, piece = self.above(start), self._text[start:end]
+        return _under(header, piece) if header else piece
 
     def heads(self, place: int) -> bool:
         """Whether a row at this place only names the columns, be it again: pieces of a long table repeat their header."""

@@ -99,7 +99,7 @@ def _sentences(text: str) -> list[tuple[int, int]]:
 def _said(chunk: Lacking, spans_of_it: Sequence[tuple[int, int]]) -> list[str]:
     """What is encoded for each of them: a table's row with the names of its columns."""
     tables = Tables(chunk.text)
-    return [tables.said(chunk.text, a, b) if b else _about(chunk) for a, b in spans_of_it]
+    return [tables.said(a, b) if b else _about(chunk) for a, b in spans_of_it]
 
 
 def _about(chunk: Lacking) -> str:

@@ -13,7 +13,7 @@ import json
 import logging
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from typing import Any
 
 import httpcore
@@ -92,7 +92,7 @@ class OpenAIChat:
 
     def stream(
         self, messages: Sequence[dict[str, str]], *, deadline: float, cancel: Cancel | None = None
-    ) -> Iterator[str]:
+    ) -> Generator[str]:
         """Pieces of the answer. deadline: time.monotonic() seconds. Closing it closes the socket.
 
         Raises Unavailable (slug says which way it failed) and Cancelled.

@@ -15,7 +15,7 @@ def at(piece: str) -> int:
 
 def said(piece: str, text: str = TEXT) -> str:
     start = text.index(piece)
-    return Tables(text).said(text, start, start + len(piece))
+    return Tables(text).said(start, start + len(piece))
 
 
 def test_rows_say_what_their_columns_are() -> None:
