@@ -5,6 +5,7 @@ Answers are in `responses.py`. Field descriptions become the OpenAPI document.
 
 from __future__ import annotations
 
+import json
 import re
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
@@ -20,6 +21,7 @@ from pydantic import (
     model_validator,
 )
 
+from kb.errors import FieldError, Invalid
 from kb.store.values import METADATA_DEPTH, depth
 from kb.types import Filters
 
@@ -255,10 +257,6 @@ class FeedbackIn(Strict):
 
 def metadata_of(raw: str | None) -> dict[str, Any] | None:
     """The upload's `metadata` field; Invalid if it is not a JSON object, or not one that every program can read."""
-    import json
-
-    from kb.errors import FieldError, Invalid
-
     if not raw:
         return None
     try:

@@ -101,17 +101,14 @@ def _block(passage: Passage) -> str:
 
 
 def _history(turns: Sequence[Turn], budget: int) -> str:
-    """The last turns that fit, oldest first."""
+    """The last turns that fit, oldest first; nothing where none does."""
     kept: list[str] = []
     for turn in reversed(turns):
-        line = (
-            f"{'User' if turn.role == 'user' else 'Assistant'}: {' '.join(turn.text.split())[:LONGEST_TURN]}"
-        )
+        who = "User" if turn.role == "user" else "Assistant"
+        line = f"{who}: {' '.join(turn.text.split())[:LONGEST_TURN]}"
         if tokens("\n".join([line, *kept])) > budget:
             break
         kept.insert(0, line)
-    return (
-        "Conversation so far (for understanding the question only):\n" + "\n".join(kept) + "\n\n"
-        if kept
-        else ""
-    )
+    if not kept:
+        return ""
+    return "Conversation so far (for understanding the question only):\n" + "\n".join(kept) + "\n\n"

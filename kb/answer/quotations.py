@@ -27,7 +27,7 @@ def quoted(reading: Reading, passages: Sequence[Passage]) -> tuple[str, tuple[Ci
     return compose(quotes), quotations(quotes, passages)
 
 
-def choose(reading: Reading, passages: Sequence[Passage], limit: int = QUOTES) -> tuple[Quote, ...]:
+def choose(reading: Reading, passages: Sequence[Passage]) -> tuple[Quote, ...]:
     """One to three quotations, best first: others only when they come close and say something new.
 
     Sentences that follow each other become one quotation; instructions go on as long as their passage does, and what
@@ -35,7 +35,7 @@ def choose(reading: Reading, passages: Sequence[Passage], limit: int = QUOTES) -
     """
     chosen: list[Quote] = []
     for quote in reading.quotes[:LOOKED]:
-        if len(chosen) == limit or (chosen and quote.score < chosen[0].score - CLOSE):
+        if len(chosen) == QUOTES or (chosen and quote.score < chosen[0].score - CLOSE):
             break
         if chosen and quote.n != chosen[0].n and quote.score < chosen[0].score - ELSEWHERE:
             continue
@@ -87,9 +87,8 @@ def _under(header: str, rows: str) -> str:
 
 
 def _marked(text: str, n: int) -> str:
-    return (
-        f"{text}\n\n[{n}]" if text.endswith("|") else f"{text} [{n}]"
-    )  # a table's last row would swallow it
+    """The text with its mark: after a table in a line of its own, or the last row would swallow it."""
+    return f"{text}\n\n[{n}]" if text.endswith("|") else f"{text} [{n}]"
 
 
 def _round(mark: re.Match[str]) -> str:

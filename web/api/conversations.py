@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from flask import Response
 
 from web.endpoints import Reply, endpoint, page, reply
-from web.responses import AnswerList, AnswerOut, ConversationList, ConversationOut, answer_json
+from web.render import answer_html
+from web.responses import AnswerList, AnswerOut, ConversationList, ConversationOut, answer_json, browser
 from web.schemas import FeedbackIn, Paging
 
 if TYPE_CHECKING:
@@ -79,9 +80,6 @@ def delete_conversation(kb: Kb, principal: Principal, *, id: str) -> Response:
 )
 def get_conversation(kb: Kb, principal: Principal, *, id: str) -> Response:
     """The questions and answers of a conversation."""
-    from web.render import answer_html
-    from web.responses import browser
-
     data = []
     for answer in kb.conversations.messages(principal, id):
         shown = answer_json(answer, principal)

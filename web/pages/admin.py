@@ -1,8 +1,9 @@
-"""Pages for curators and admins, and the calls they make. Small for now, but real."""
+"""Pages for curators and admins, and the calls they make."""
 
 from __future__ import annotations
 
 import secrets
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from flask import Flask, Response, make_response, render_template
@@ -37,19 +38,14 @@ PAGES = (
 def install(app: Flask, kb: Kb) -> None:
     """Add the pages; their rows come through the calls below."""
     for rule, name, scope, template in PAGES:
-        auth.route(app, rule, Policy("page", scope), _page(kb, template), methods=("GET",), name=name)
+        view = partial(_page, kb, template)
+        auth.route(app, rule, Policy("page", scope), view, methods=("GET",), name=name)
 
 
-def _page(kb: Kb, template: str) -> Any:
-    def view() -> Response:
-        me = auth.principal()
-        return make_response(
-            render_template(
-                template, collections=kb.collections.list(me), writable=writable(kb, me), scopes=SCOPES
-            )
-        )
-
-    return view
+def _page(kb: Kb, template: str) -> Response:
+    me = auth.principal()
+    values = {"collections": kb.collections.list(me), "writable": writable(kb, me), "scopes": SCOPES}
+    return make_response(render_template(template, **values))
 
 
 class UserIn(Strict):

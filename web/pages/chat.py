@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 from typing import TYPE_CHECKING
 
 from flask import Flask, Response, make_response, render_template, request
@@ -21,26 +22,27 @@ LOOKED_AT = 200
 
 def install(app: Flask, kb: Kb) -> None:
     """Add / and /c/<conversation>."""
+    view, signed_in = partial(_chat, kb), Policy("page")
+    auth.route(app, "/", signed_in, view, methods=("GET",), name="chat")
+    auth.route(app, "/c/<conversation>", signed_in, view, methods=("GET",), name="chat.conversation")
 
-    def chat(conversation: str = "") -> Response:
-        me = auth.principal()
-        entries, _ = kb.faqs.list(me, limit=LOOKED_AT)
-        questions = [entry.question for entry in entries]
-        documents, _ = kb.documents.list(me, limit=1)
-        chinese = (request.accept_languages.best or "en").lower().startswith("zh")
-        return make_response(
-            render_template(
-                "chat.html",
-                conversation=conversation,
-                collections=kb.collections.list(me),
-                longest=MAX_QUESTION,
-                any_document=bool(documents or questions),
-                suggestions=[(q, "zh" if _CJK.search(q) else "") for q in suggest(questions, chinese)],
-            )
+
+def _chat(kb: Kb, conversation: str = "") -> Response:
+    me = auth.principal()
+    entries, _ = kb.faqs.list(me, limit=LOOKED_AT)
+    questions = [entry.question for entry in entries]
+    documents, _ = kb.documents.list(me, limit=1)
+    chinese = (request.accept_languages.best or "en").lower().startswith("zh")
+    return make_response(
+        render_template(
+            "chat.html",
+            conversation=conversation,
+            collections=kb.collections.list(me),
+            longest=MAX_QUESTION,
+            any_document=bool(documents or questions),
+            suggestions=[(q, "zh" if _CJK.search(q) else "") for q in suggest(questions, chinese)],
         )
-
-    auth.route(app, "/", Policy("page"), chat, methods=("GET",), name="chat")
-    auth.route(app, "/c/<conversation>", Policy("page"), chat, methods=("GET",), name="chat.conversation")
+    )
 
 
 def suggest(questions: list[str], chinese: bool) -> list[str]:

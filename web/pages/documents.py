@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from functools import partial
 from typing import TYPE_CHECKING
 
 from flask import Flask, Response, make_response, render_template, request
@@ -27,58 +28,58 @@ CONTEXT = 400  # characters around a passage in the side panel
 
 def install(app: Flask, kb: Kb) -> None:
     """Add /documents and /documents/<id>."""
-
-    def documents() -> Response:
-        me = auth.principal()
-        return make_response(
-            render_template(
-                "documents.html",
-                collections=kb.collections.list(me),
-                writable=writable(kb, me) if me.may("documents:write") else [],
-                may_write=me.may("documents:write"),
-                largest_mb=kb.settings.max_file_mb,
-            )
-        )
-
-    def show(id: str) -> Response:
-        me = auth.principal()
-        document = kb.documents.get(me, id)
-        revision, start, end = _number("revision"), _number("start"), _number("end")
-        notice = None
-        text = _text(kb, me, id, revision)
-        if text is None:
-            text, start, end = _text(kb, me, id, None), None, None
-            if revision is not None:
-                notice = f"Revision {revision} is no longer kept; this is the newest text."
-        hits = find(text.text, request.args.get("find", "")[:200], _number("nth") or 1) if text else Hits()
-        if hits.count:
-            start, end = hits.start, hits.end
-        begin = _number("from")
-        if begin is None:
-            begin = max(0, (start or 0) - WINDOW // 4)
-        blocks = laid(cut(text, begin, start, end)) if text else []
-        return make_response(
-            render_template(
-                "document.html",
-                document=document,
-                collection=_title(kb, me, document.collection),
-                text=text,
-                hits=hits,
-                blocks=blocks,
-                notice=notice,
-                begin=begin,
-                length=len(text.text) if text else 0,
-                window=WINDOW,
-                start=start,
-                end=end,
-            )
-        )
-
-    auth.route(
-        app, "/documents", Policy("page", "documents:read"), documents, methods=("GET",), name="documents"
-    )
+    reads = Policy("page", "documents:read")
+    auth.route(app, "/documents", reads, partial(_list, kb), methods=("GET",), name="documents")
     for rule, name in (("/documents/<id>", "document"), ("/documents/<id>/view", "document.view")):
-        auth.route(app, rule, Policy("page", "documents:read"), show, methods=("GET",), name=name)
+        auth.route(app, rule, reads, partial(_show, kb), methods=("GET",), name=name)
+
+
+def _list(kb: Kb) -> Response:
+    me = auth.principal()
+    return make_response(
+        render_template(
+            "documents.html",
+            collections=kb.collections.list(me),
+            writable=writable(kb, me) if me.may("documents:write") else [],
+            may_write=me.may("documents:write"),
+            largest_mb=kb.settings.max_file_mb,
+        )
+    )
+
+
+def _show(kb: Kb, id: str) -> Response:
+    me = auth.principal()
+    document = kb.documents.get(me, id)
+    revision, start, end = _number("revision"), _number("start"), _number("end")
+    notice = None
+    text = _text(kb, me, id, revision)
+    if text is None:
+        text, start, end = _text(kb, me, id, None), None, None
+        if revision is not None:
+            notice = f"Revision {revision} is no longer kept; this is the newest text."
+    hits = find(text.text, request.args.get("find", "")[:200], _number("nth") or 1) if text else Hits()
+    if hits.count:
+        start, end = hits.start, hits.end
+    begin = _number("from")
+    if begin is None:
+        begin = max(0, (start or 0) - WINDOW // 4)
+    blocks = laid(cut(text, begin, start, end)) if text else []
+    return make_response(
+        render_template(
+            "document.html",
+            document=document,
+            collection=_title(kb, me, document.collection),
+            text=text,
+            hits=hits,
+            blocks=blocks,
+            notice=notice,
+            begin=begin,
+            length=len(text.text) if text else 0,
+            window=WINDOW,
+            start=start,
+            end=end,
+        )
+    )
 
 
 def _title(kb: Kb, me: Principal, name: str) -> str:
