@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 
 import click
+from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ingest.paths import Item, expand, names
@@ -68,8 +69,6 @@ def _progress(shown: bool) -> Progress:
         TextColumn("{task.fields[rate]}"),
         TimeRemainingColumn(),
     )
-    from rich.console import Console
-
     return Progress(*columns, console=Console(stderr=True), disable=not shown)
 
 

@@ -48,7 +48,7 @@ def without_comments(lines: Sequence[str]) -> Iterator[str]:
                 continue
             line, until = line[at + len(until) :], ""
         elif fence:
-            if line.strip().startswith(fence) and not line.strip().strip(fence[0]):
+            if _closes(line, fence):
                 fence = ""
             yield line
             continue
@@ -62,84 +62,77 @@ def without_comments(lines: Sequence[str]) -> Iterator[str]:
         yield line
 
 
-def markdown(text: str, part: str | None = None) -> Iterator[Block]:
+class _Open:
+    """The block whose lines are being gathered; `end` gives it, if it has any text, and begins anew."""
+
+    def __init__(self) -> None:
+        self.kind: Kind = "text"
+        self.lines: list[str] = []
+
+    def end(self) -> Iterator[Block]:
+        kind, lines = self.kind, self.lines
+        self.kind, self.lines = "text", []
+        if not any(line.strip() for line in lines):
+            return
+        if kind == "table":
+            rows = [_cells(line) for line in lines if not TABLE_RULE.match(line.strip())]
+            yield Block(table_text(rows), "table")
+        else:
+            yield Block("\n".join(lines).strip("\n").rstrip(), kind, int(kind == "item"))
+
+    def is_one_line(self) -> bool:
+        """Whether it is a single line of text, which a rule under it makes a heading."""
+        return self.kind == "text" and len(self.lines) == 1 and "|" not in self.lines[0]
+
+    def begins(self, line: str, below: str) -> Kind | None:
+        """The kind of block that begins with this line; None where the line goes on with the open one."""
+        if self.kind == "table":
+            return None if "|" in line else "text"
+        if ITEM.match(line):
+            return "item"
+        return "table" if self.kind == "text" and _opens_table(line, below) else None
+
+
+def markdown(text: str) -> Iterator[Block]:
     """Blocks of Markdown source."""
-    paragraph: list[str] = []
-    kind: Kind = "text"
+    open_ = _Open()
     fence = ""
     lines = list(without_comments(text.split("\n")))
-
-    def flush() -> Iterator[Block]:
-        nonlocal kind
-        if paragraph and any(line.strip() for line in paragraph):
-            body = paragraph
-            if kind == "table":
-                rows = [_cells(line) for line in body if not TABLE_RULE.match(line.strip())]
-                yield Block(table_text(rows), "table", part=part)
-            else:
-                yield Block("\n".join(body).strip("\n").rstrip(), kind, int(kind == "item"), part=part)
-        paragraph.clear()
-        kind = "text"
-
-    for number, line in enumerate(lines):
+    for line, below in zip(lines, [*lines[1:], ""], strict=True):
         if fence:
-            paragraph.append(line)
-            if line.strip().startswith(fence) and not line.strip().strip(fence[0]):
+            open_.lines.append(line)
+            if _closes(line, fence):
                 fence = ""
-                yield from flush()
-            continue
-        opens = FENCE.match(line)
-        if opens:
-            yield from flush()
-            fence, kind = opens[1], "code"
-            paragraph.append(line)
-            continue
-        heading = ATX.match(line)
-        if heading:
-            yield from flush()
+                yield from open_.end()
+        elif opens := FENCE.match(line):
+            yield from open_.end()
+            fence = opens[1]
+            open_.kind, open_.lines = "code", [line]
+        elif heading := ATX.match(line):
+            yield from open_.end()
             if said := _heading(line[heading.end() :]):
-                yield Block(said, "heading", len(heading[1]), part=part)
-            continue
-        under = SETEXT.match(line)
-        if (
-            under
-            and len(paragraph) == 1
-            and kind == "text"
-            and paragraph[0].strip()
-            and "|" not in paragraph[0]
-        ):
-            yield Block(paragraph.pop().strip(), "heading", 1 if under[1][0] == "=" else 2, part=part)
-            continue
-        if not line.strip():
-            yield from flush()
-            continue
-        item = ITEM.match(line)
-        if item and kind != "table":
-            yield from flush()
-            kind = "item"
-        elif (
-            kind == "text"
-            and "|" in line
-            and number + 1 < len(lines)
-            and _opens_table(line, lines[number + 1])
-        ):
-            yield from flush()
-            kind = "table"
-        elif kind == "table" and "|" not in line:
-            yield from flush()
-        paragraph.append(line)
-    yield from flush()
+                yield Block(said, "heading", len(heading[1]))
+        elif (under := SETEXT.match(line)) and open_.is_one_line():
+            yield Block(open_.lines.pop().strip(), "heading", 1 if under[1][0] == "=" else 2)
+        elif not line.strip():
+            yield from open_.end()
+        else:
+            if kind := open_.begins(line, below):
+                yield from open_.end()
+                open_.kind = kind
+            open_.lines.append(line)
+    yield from open_.end()
 
 
-def plain(text: str, part: str | None = None) -> Iterator[Block]:
+def plain(text: str) -> Iterator[Block]:
     """Paragraphs of plain text: blank lines part them. Lines of as many tabs each are the rows of a table."""
     for piece in re.split(r"\n[ \t\f]*\n", text):
         body = piece.strip("\n\f").rstrip()
         rows = [line.split("\t") for line in body.split("\n")]
         if len(rows) > 1 and len(rows[0]) > 1 and len({len(row) for row in rows}) == 1:
-            yield Block(table_text(rows), "table", part=part)
+            yield Block(table_text(rows), "table")
         elif body.strip():
-            yield Block(body, "text", part=part)
+            yield Block(body, "text")
 
 
 def _heading(text: str) -> str:
@@ -150,8 +143,13 @@ def _heading(text: str) -> str:
     return ANCHOR.sub("", said).strip()
 
 
+def _closes(line: str, fence: str) -> bool:
+    """Whether a line ends the code that `fence` began: as many of its signs or more, and nothing else."""
+    return line.strip().startswith(fence) and not line.strip().strip(fence[0])
+
+
 def _opens_table(line: str, below: str) -> bool:
-    return "|" in below and bool(TABLE_RULE.match(below.strip())) and "-" in below
+    return "|" in line and "|" in below and bool(TABLE_RULE.match(below.strip())) and "-" in below
 
 
 def _cells(line: str) -> list[str]:

@@ -16,6 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ingest.blocks import Block
+from ingest.zips import DAMAGE, readable
 
 KINDS = frozenset({"ods", "odp"})
 CONTENT = "content.xml"
@@ -38,28 +39,20 @@ def marked(path: Path, kind: str) -> Iterator[Path]:
         with zipfile.ZipFile(path) as source:
             size = source.getinfo(CONTENT).file_size
             content = _headed(source.read(CONTENT), kind) if size <= LARGEST else b""
-    except (zipfile.BadZipFile, KeyError, OSError, ValueError, NotImplementedError, RuntimeError, EOFError):
+    except DAMAGE:
         content = b""  # Tika says what is wrong with it
     if b"xmlns:text=" not in content[:20_000]:  # encrypted, too large, or unlike any we know
         yield path
         return
     with tempfile.NamedTemporaryFile(prefix="kb-odf-", suffix=f".{kind}") as copy:
         with zipfile.ZipFile(path) as source, zipfile.ZipFile(copy, "w", zipfile.ZIP_DEFLATED) as target:
-            for entry in source.infolist():
-                if entry.file_size <= LARGEST:
-                    target.writestr(entry, _part(source, entry, content))
-        copy.flush()
+            for entry, data in readable(source, LARGEST):
+                if entry.filename == CONTENT:
+                    data = content
+                elif entry.filename.endswith("styles.xml"):
+                    data = PARAGRAPH.sub(_unless_field, data)
+                target.writestr(entry, data)
         yield Path(copy.name)
-
-
-def _part(source: zipfile.ZipFile, entry: zipfile.ZipInfo, content: bytes) -> bytes:
-    if entry.filename == CONTENT:
-        return content
-    try:
-        data = source.read(entry)
-    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, RuntimeError, EOFError):
-        return b""  # a damaged picture does not take the text along
-    return PARAGRAPH.sub(_unless_field, data) if entry.filename.endswith("styles.xml") else data
 
 
 def _unless_field(paragraph: re.Match[bytes]) -> bytes:

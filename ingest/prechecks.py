@@ -6,6 +6,7 @@ import zipfile
 from pathlib import Path
 
 from ingest.outcome import Encrypted, Unreadable
+from ingest.zips import DAMAGE
 
 MAX_ENTRIES = 50_000
 MAX_UNPACKED = 4 * 2**30
@@ -50,7 +51,7 @@ def _check_zip(path: Path, kind: str, size: int) -> None:
     try:
         with zipfile.ZipFile(path) as archive:
             entries = archive.infolist()
-    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, EOFError):
+    except DAMAGE:
         with path.open("rb") as file:
             if file.read(2) != b"PK":
                 return  # an encrypted Office file is no zip; Tika says so

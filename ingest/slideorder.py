@@ -14,12 +14,13 @@ from pathlib import Path
 
 from lxml import etree
 
+from ingest.zips import DAMAGE, readable
+
 KINDS = frozenset({"pptx", "pptm", "ppsx", "ppsm", "potx", "potm"})
 DECK, LINKS = "ppt/presentation.xml", "ppt/_rels/presentation.xml.rels"
 LARGEST = 16 * 2**20  # bytes of these two parts
 PART = 256 * 2**20
 RELATION = "{http://schemas.openxmlformats.org/officeDocument/2006/relationships}id"
-DAMAGE = (zipfile.BadZipFile, KeyError, OSError, ValueError, NotImplementedError, RuntimeError, EOFError, etree.LxmlError)  # fmt: skip
 
 
 @contextlib.contextmanager
@@ -31,16 +32,8 @@ def as_shown(path: Path, kind: str) -> Iterator[Path]:
         return
     with tempfile.NamedTemporaryFile(prefix="kb-deck-", suffix=f".{kind}") as copy:
         with zipfile.ZipFile(path) as source, zipfile.ZipFile(copy, "w", zipfile.ZIP_STORED) as target:
-            for entry in source.infolist():
-                data = parts.get(entry.filename)
-                if data is None and entry.file_size <= PART:
-                    try:
-                        data = source.read(entry)
-                    except DAMAGE:
-                        continue  # a damaged picture does not take the text along
-                if data is not None:
-                    target.writestr(entry.filename, data)
-        copy.flush()
+            for entry, data in readable(source, PART):
+                target.writestr(entry.filename, parts.get(entry.filename, data))
         yield Path(copy.name)
 
 
@@ -53,7 +46,7 @@ def _renamed(path: Path) -> dict[str, bytes] | None:
             parser = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False)
             deck = etree.fromstring(source.read(DECK), parser)
             links = etree.fromstring(source.read(LINKS), parser)
-    except DAMAGE:
+    except (*DAMAGE, etree.LxmlError):
         return None  # Tika says what is wrong with it
     shown = [slide for slide in deck.iter("{*}sldId") if slide.get(RELATION)]
     names = [str(slide.get(RELATION)) for slide in shown]

@@ -7,6 +7,7 @@ import zipfile
 from pathlib import Path
 
 from ingest import charset
+from ingest.zips import DAMAGE
 
 SIZE = 8192
 STRAY = 0.01  # of a text's bytes may be zero
@@ -140,7 +141,7 @@ def _zip_kind(path: Path, named: str) -> str:
                 if _small(archive, "mimetype")
                 else ""
             )
-    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, RuntimeError, EOFError):
+    except DAMAGE:
         return named if named else "zip"
     if "epub" in mime:
         return "epub"

@@ -34,6 +34,20 @@ class _Table:
     tokens: int
 
 
+@dataclass(frozen=True)
+class _Tokens:
+    """The tokens of a run: where each starts, what all before it weigh, and how good a cut before it is.
+
+    firsts: of each span, its first token. tables: those whose header is repeated.
+    """
+
+    starts: NDArray[np.int64]
+    upto: NDArray[np.int64]
+    strengths: NDArray[np.float32]
+    firsts: Sequence[int]
+    tables: Sequence[_Table]
+
+
 def split(laid: Laid, encoder: Encoder, max_tokens: int) -> list[Chunk]:
     """Chunks in reading order. max_tokens: without the encoder's two marks."""
     chunks: list[Chunk] = []
@@ -48,6 +62,7 @@ def budget(chunk_tokens: int, encoder: Encoder) -> int:
 
 
 def _runs(spans: Sequence[Span]) -> Iterator[list[Span]]:
+    """Neighbouring spans of one page and one file: what chunks do not cross."""
     run: list[Span] = []
     for span in spans:
         if run and (span.page != run[-1].page or span.part != run[-1].part):
@@ -59,51 +74,53 @@ def _runs(spans: Sequence[Span]) -> Iterator[list[Span]]:
 
 
 def _split_run(text: str, run: list[Span], encoder: Encoder, limit: int, ordinal: int) -> Iterator[Chunk]:
-    starts_of: list[NDArray[np.int64]] = []
-    weights_of: list[NDArray[np.int32]] = []
-    strengths_of: list[NDArray[np.float32]] = []
-    firsts: list[int] = []
-    tables: list[_Table] = []
-    count = 0
-    before: Span | None = None
-    for span in run:
-        starts, weights = boundaries.tokens(text, span, encoder)
-        starts_of.append(starts)
-        weights_of.append(weights)
-        strengths_of.append(boundaries.strengths(text, span, starts, before))
-        firsts.append(count)
-        if span.kind == "table":
-            table = _table(text, span, starts, weights, count, limit)
-            if table:
-                tables.append(table)
-        count += len(starts)
-        before = span
-    starts, strengths = np.concatenate(starts_of), np.concatenate(strengths_of)
-    upto = np.concatenate([np.zeros(1, np.int64), np.cumsum(np.concatenate(weights_of), dtype=np.int64)])
+    tokens = _measured(text, run, encoder, limit)
+    count = len(tokens.starts)
     at = 0
     while at < count:
-        header = _header(tables, at, int(starts[at]))
-        room = limit - (header.tokens if header else 0)
-        cut = _cut(upto, strengths, at, count, room)
-        begin = int(starts[at])
-        end = int(starts[cut]) if cut < count else run[-1].end
-        own = text[begin:end]
-        begin += len(own) - len(own.lstrip())
-        own = own.strip()
+        begin = int(tokens.starts[at])
+        table = _table_at(tokens.tables, at, begin)
+        header, cost = (f"{table.header}\n", table.tokens) if table else ("", 0)
+        cut = _cut(tokens.upto, tokens.strengths, at, count, limit - cost)
+        piece = text[begin : int(tokens.starts[cut]) if cut < count else run[-1].end]
+        own = piece.strip()
         if own:
-            span = run[max(0, int(np.searchsorted(firsts, at, side="right")) - 1)]
+            begin += len(piece) - len(piece.lstrip())
+            span = run[max(0, int(np.searchsorted(tokens.firsts, at, side="right")) - 1)]
             yield Chunk(
                 ordinal=ordinal,
-                text=f"{header.header}\n{own}" if header else own,
+                text=header + own,
                 start=begin,
                 end=begin + len(own),
                 page=span.page,
                 heading=span.heading,
                 part=span.part,
-                tokens=int(upto[cut] - upto[at]) + (header.tokens if header else 0),
+                tokens=int(tokens.upto[cut] - tokens.upto[at]) + cost,
             )
             ordinal += 1
         at = cut
+
+
+def _measured(text: str, run: list[Span], encoder: Encoder, limit: int) -> _Tokens:
+    starts: list[NDArray[np.int64]] = []
+    weights: list[NDArray[np.int32]] = []
+    strengths: list[NDArray[np.float32]] = []
+    firsts: list[int] = []
+    tables: list[_Table] = []
+    count = 0
+    before: Span | None = None
+    for span in run:
+        own, weight = boundaries.tokens(text, span, encoder)
+        starts.append(own)
+        weights.append(weight)
+        strengths.append(boundaries.strengths(text, span, own, before))
+        firsts.append(count)
+        if span.kind == "table" and (table := _table(text, span, own, weight, count, limit)):
+            tables.append(table)
+        count += len(own)
+        before = span
+    upto = np.concatenate([np.zeros(1, np.int64), np.cumsum(np.concatenate(weights), dtype=np.int64)])
+    return _Tokens(np.concatenate(starts), upto, np.concatenate(strengths), firsts, tables)
 
 
 def _cut(upto: NDArray[np.int64], strengths: NDArray[np.float32], at: int, count: int, room: int) -> int:
@@ -143,7 +160,8 @@ def _table(
     return None
 
 
-def _header(tables: Sequence[_Table], token: int, offset: int) -> _Table | None:
+def _table_at(tables: Sequence[_Table], token: int, offset: int) -> _Table | None:
+    """The table in whose rows, below the header, a piece starts."""
     for table in tables:
         if table.first <= token < table.last and offset >= table.body:
             return table

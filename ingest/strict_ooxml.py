@@ -9,6 +9,8 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from ingest.zips import DAMAGE, readable
+
 KINDS = frozenset({"docx", "xlsx", "pptx"})
 MARK = b"purl.oclc.org/ooxml/"
 MAX_PART = 64 * 2**20
@@ -40,19 +42,17 @@ def ordinary(path: Path, kind: str) -> Iterator[Path]:
         return
     with tempfile.NamedTemporaryFile(suffix=f".{kind}") as copy:
         with zipfile.ZipFile(path) as source, zipfile.ZipFile(copy, "w", zipfile.ZIP_DEFLATED) as target:
-            for entry in source.infolist():
-                if entry.file_size > MAX_PART:
-                    continue
-                try:
-                    data = source.read(entry)
-                except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, RuntimeError, EOFError):
-                    continue  # a damaged picture does not take the text along
+            for entry, data in readable(source, MAX_PART):
                 if entry.filename.endswith((".xml", ".rels")):
-                    for pattern, new in RULES:
-                        data = pattern.sub(new, data)
-                    data = data.replace(b' conformance="strict"', b"")
+                    data = _transitional(data)
                 target.writestr(entry.filename, data)
         yield Path(copy.name)
+
+
+def _transitional(part: bytes) -> bytes:
+    for pattern, new in RULES:
+        part = pattern.sub(new, part)
+    return part.replace(b' conformance="strict"', b"")
 
 
 def _is_strict(path: Path) -> bool:
@@ -60,5 +60,5 @@ def _is_strict(path: Path) -> bool:
         with zipfile.ZipFile(path) as archive:
             info = archive.getinfo("_rels/.rels")
             return info.file_size < 2**20 and MARK in archive.read(info)
-    except (zipfile.BadZipFile, KeyError, OSError, ValueError, NotImplementedError, RuntimeError, EOFError):
+    except DAMAGE:
         return False

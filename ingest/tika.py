@@ -111,14 +111,17 @@ class Tika:
             time.sleep(0.2)
         self._checked = True
 
-    def _ask(self, url: str, path: Path, kind: str, limit: int, ocr: bool) -> list[dict[str, Any]]:
+    def _ask(
+        self, url: str, path: Path, kind: str, limit: int, ocr: bool, *, patient: bool = True
+    ) -> list[dict[str, Any]]:
+        """patient: where nobody answers, the JVM may be just restarting; wait for it, and ask once more."""
         started = time.monotonic()
         try:
             status, body = self._put(url, path, kind, limit, ocr)
         except httpx.ConnectError:
-            if not self._returns(url):
+            if not (patient and self._returns(url)):
                 raise ParserDown("Tika does not answer.") from None
-            return self._ask_again(url, path, kind, limit, ocr)
+            return self._ask(url, path, kind, limit, ocr, patient=False)
         except (httpx.ReadTimeout, httpx.WriteTimeout):
             raise Poison(LATE.format(seconds=self.timeout_s)) from None
         except httpx.HTTPError:
@@ -128,15 +131,6 @@ class Tika:
             late = time.monotonic() - started > 0.9 * self.timeout_s
             raise Poison(LATE.format(seconds=self.timeout_s) if late else CRASHED) from None
         return self._read(url, status, body)
-
-    def _ask_again(self, url: str, path: Path, kind: str, limit: int, ocr: bool) -> list[dict[str, Any]]:
-        """The JVM was just restarting."""
-        try:
-            return self._read(url, *self._put(url, path, kind, limit, ocr))
-        except httpx.ConnectError:
-            raise ParserDown("Tika does not answer.") from None
-        except httpx.HTTPError:
-            raise Poison(CRASHED) from None
 
     def _put(self, url: str, path: Path, kind: str, limit: int, ocr: bool) -> tuple[int, bytes]:
         headers = {

@@ -17,6 +17,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,7 +39,7 @@ SHORTAGES = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, e
 IDLE_S = 0.25
 LEAVE_S = 2.0  # for the threads to end in
 LEAST_SLOTS = 2  # with one Tika, text files do not wait behind the one document that it reads
-DOWN_S = 20.0
+DOWN_S, BUSY_S = 20.0, 15.0  # until a document is tried again: without Tika; without room, or the database
 LARGE_FILE = 20 * 2**20
 WAITS = "Tika does not answer for now; this document is read as soon as it does."
 OUR_FAULT = "Reading this file failed inside kb; the log of the worker says how."
@@ -165,18 +166,15 @@ class Worker:
                 known = reuse.vectors(self.kb.db, job, self.kb.encoder.name, self.kb.encoder.dim)
                 self.stage.put(held, prepared, stop, known)
         except ParserBusy as busy:
-            delay = busy.delay_s
-            self.end(held, lambda: jobs.busy(job, delay))
+            self.end(held, partial(jobs.busy, job, busy.delay_s))
         except ParserDown as trouble:
             log.warning("%s: %s", job.filename, trouble.reason)
             held.progress = {"done": 0, "total": 1, "unit": "file", "note": WAITS}
-            self.end(held, lambda: self.wait_for_tika(held))
+            self.end(held, partial(self.wait_for_tika, held))
         except Poison as trouble:
-            reason = trouble.reason
-            self.end(held, lambda: jobs.strike(job, reason))
+            self.end(held, partial(jobs.strike, job, trouble.reason))
         except Unreadable as trouble:
-            reason = trouble.reason
-            self.end(held, lambda: jobs.fail(job, reason))
+            self.end(held, partial(jobs.fail, job, trouble.reason))
         except Exception as error:  # a fault of ours on this file: say so, and go on with the others
             self.our_fault(held, error)
 
@@ -205,7 +203,7 @@ class Worker:
             except (Busy, DiskFull) as error:
                 log.warning("publishing %s: %s", held.job.filename, error.detail)
                 if attempt == 2:
-                    self.end(held, lambda: self.kb.jobs.busy(held.job, 15.0))
+                    self.end(held, partial(self.kb.jobs.busy, held.job, BUSY_S))
                     return
                 time.sleep(0.5)
             except Exception as error:
@@ -218,9 +216,9 @@ class Worker:
         log.error("%s failed", held.job.filename, exc_info=error)
         short = isinstance(error, OSError) and error.errno in SHORTAGES
         if short or isinstance(error, Busy | DiskFull | MemoryError):
-            self.end(held, lambda: self.kb.jobs.busy(held.job, 15.0))
+            self.end(held, partial(self.kb.jobs.busy, held.job, BUSY_S))
         else:
-            self.end(held, lambda: self.kb.jobs.strike(held.job, OUR_FAULT))
+            self.end(held, partial(self.kb.jobs.strike, held.job, OUR_FAULT))
 
     def end(self, held: Held, say: Callable[[], object]) -> None:
         """Tell the queue how a job ended, unless it is no longer ours."""
@@ -231,7 +229,6 @@ class Worker:
         except Conflict:
             pass
         except KbError as error:
-            log.warning(
-                "job %s: %s", held.job.id, error.detail
-            )  # the lease runs out, and it is taken up again
+            # the lease runs out, and it is taken up again
+            log.warning("job %s: %s", held.job.id, error.detail)
         self.holding.drop(held)

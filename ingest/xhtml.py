@@ -18,52 +18,11 @@ from ingest.blocks import Block, Kind, table_text
 from ingest.hidden import is_hidden, selectors
 
 BLOCKS = frozenset(
-    [
-        "address",
-        "article",
-        "aside",
-        "blockquote",
-        "body",
-        "dd",
-        "details",
-        "dialog",
-        "div",
-        "dl",
-        "dt",
-        "fieldset",
-        "figcaption",
-        "figure",
-        "footer",
-        "form",
-        "h1",
-        "h2",
-        "h3",
-        "h4",
-        "h5",
-        "h6",
-        "header",
-        "hr",
-        "html",
-        "legend",
-        "li",
-        "main",
-        "nav",
-        "ol",
-        "p",
-        "pre",
-        "section",
-        "summary",
-        "table",
-        "tbody",
-        "td",
-        "tfoot",
-        "th",
-        "thead",
-        "tr",
-        "ul",
-        "caption",
-    ]
+    """address article aside blockquote body dd details dialog div dl dt fieldset figcaption figure footer
+    form h1 h2 h3 h4 h5 h6 header hr html legend li main nav ol p pre section summary table tbody td
+    tfoot th thead tr ul caption""".split()
 )
+HEADINGS = frozenset({"h1", "h2", "h3", "h4", "h5", "h6"})
 MASTER = re.compile(r"(?i)click to edit|(?:second|third|fourth|fifth) level|^[\W\d]*$")
 LABEL = 100  # characters of a cell that is said again in every row it spans
 CARRIED = 10_000  # such cells in a table
@@ -142,15 +101,7 @@ class _Walker:
         if tag == "img" and (alt := (element.get("alt") or "").strip()):
             self.buffer.append(f" {alt} ")
         if self.tables:
-            if tag == "tr" and self.tables == 1:
-                self.rows.append([])
-                self.buffer.clear()
-                self.carry()
-            elif tag in ("td", "th") and self.tables == 1:
-                self.buffer.clear()
-            elif tag in BLOCKS or tag == "br":
-                self.buffer.append(" ")
-            self.tables += tag == "table"
+            self.enter_in_table(tag)
             return
         if tag == "br":
             self.buffer.append("\n")
@@ -160,7 +111,7 @@ class _Walker:
         yield from self.flush()
         if tag == "table" and element not in self.flow:
             self.tables, self.rows, self.over, self.carried = 1, [], {}, 0
-        elif len(tag) == 2 and tag[0] == "h" and tag[1].isdigit():
+        elif tag in HEADINGS:
             self.heading = int(tag[1])
         elif tag == "p" and self.tika and element.get("class") in ("title", "Title"):
             self.heading = 1
@@ -171,6 +122,18 @@ class _Walker:
         elif tag == "div" and self.tika:
             self.master += element.get("class") == "slide-master-content"
             self.turn_page(element.get("class") or "")
+
+    def enter_in_table(self, tag: str) -> None:
+        """Inside a cell, blocks and tables are words beside each other."""
+        if tag == "tr" and self.tables == 1:
+            self.rows.append([])
+            self.buffer.clear()
+            self.carry()
+        elif tag in ("td", "th") and self.tables == 1:
+            self.buffer.clear()
+        elif tag in BLOCKS or tag == "br":
+            self.buffer.append(" ")
+        self.tables += tag == "table"
 
     def turn_page(self, name: str) -> None:
         """Pages of PDFs; slides of ppt ('slide' holds 'slide-content') and pptx ('slide-content' alone)."""
@@ -183,25 +146,12 @@ class _Walker:
 
     def leave(self, element: etree._Element, tag: str) -> Iterator[Block]:
         if self.tables:
-            if tag in ("td", "th") and self.tables == 1 and self.rows:
-                self.cell(element)
-                self.buffer.clear()
-            if tag == "caption" and self.tables == 1:
-                self.rows.append(["".join(self.buffer)])
-                self.buffer.clear()
-            if tag == "table":
-                self.tables -= 1
-                if not self.tables:
-                    text = table_text(self.rows)
-                    self.rows = []
-                    self.buffer.clear()
-                    if text:
-                        yield Block(text, "table", 0, self.page, self.part)
+            yield from self.leave_in_table(element, tag)
             return
         if tag not in BLOCKS:
             return
         yield from self.flush()
-        if (len(tag) == 2 and tag[0] == "h" and tag[1].isdigit()) or tag == "p":
+        if tag in HEADINGS or tag == "p":
             self.heading = 0
         elif tag == "li":
             self.items = max(0, self.items - 1)
@@ -209,6 +159,24 @@ class _Walker:
             self.code = max(0, self.code - 1)
         elif tag == "div" and element.get("class") == "slide-master-content":
             self.master = max(0, self.master - 1)
+
+    def leave_in_table(self, element: etree._Element, tag: str) -> Iterator[Block]:
+        """The whole table, where it ends here."""
+        outermost = self.tables == 1
+        if outermost and tag in ("td", "th") and self.rows:
+            self.cell(element)
+            self.buffer.clear()
+        elif outermost and tag == "caption":
+            self.rows.append(["".join(self.buffer)])
+            self.buffer.clear()
+        elif tag == "table":
+            self.tables -= 1
+            if outermost:
+                text = table_text(self.rows)
+                self.rows = []
+                self.buffer.clear()
+                if text:
+                    yield Block(text, "table", 0, self.page, self.part)
 
     def cell(self, element: etree._Element) -> None:
         """The cell that ends here, in the row that is open."""

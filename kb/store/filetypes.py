@@ -16,39 +16,8 @@ ALIASES = {
     "ndjson": "json",
 }
 KNOWN = frozenset(
-    [
-        "pdf",
-        "docx",
-        "doc",
-        "docm",
-        "xlsx",
-        "xls",
-        "xlsm",
-        "pptx",
-        "ppt",
-        "pptm",
-        "odt",
-        "ods",
-        "odp",
-        "rtf",
-        "html",
-        "md",
-        "txt",
-        "csv",
-        "tsv",
-        "json",
-        "xml",
-        "eml",
-        "msg",
-        "epub",
-        "png",
-        "tiff",
-        "jpg",
-        "gif",
-        "bmp",
-        "webp",
-        "zip",
-    ]
+    """pdf docx doc docm xlsx xls xlsm pptx ppt pptm odt ods odp rtf html md txt csv tsv json xml eml msg
+    epub png tiff jpg gif bmp webp zip""".split()
 )
 MAGIC = (
     (b"%PDF-", "pdf"),
