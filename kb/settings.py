@@ -164,6 +164,12 @@ class Settings(BaseSettings):
         """The database URL in force."""
         return self.database_url or f"sqlite:///{(self.data / 'kb.sqlite3').resolve()}"
 
+    @property
+    def local_url(self) -> str:
+        """Where this machine reaches the web server."""
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)
+        return f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
+
 
 def _names_a_server(url: str) -> bool:
     try:

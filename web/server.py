@@ -88,7 +88,7 @@ class Server(BaseApplication):  # type: ignore[misc]
         try:
             kb = build(self.settings)
             kb.collections.begin()
-            door = open_door(self.settings.data, address(self.settings))
+            door = open_door(self.settings.data, self.settings.local_url)
             app = create_app(kb, door)
             app.extensions["kb.opening"] = Opening(kb).start()
             threading.Thread(target=_upkeep, args=(kb,), name="upkeep", daemon=True).start()
@@ -96,7 +96,7 @@ class Server(BaseApplication):  # type: ignore[misc]
             print(f"kb serve: {error.detail}", file=sys.stderr, flush=True)
             # the one status after which gunicorn does not start another, which would fail like this one
             raise SystemExit(Arbiter.WORKER_BOOT_ERROR) from None
-        print(f"kb is at {address(self.settings)}", flush=True)
+        print(f"kb is at {self.settings.local_url}", flush=True)
         return app
 
 
@@ -123,9 +123,3 @@ def _upkeep(kb: Kb) -> None:
         except (KbError, OSError) as error:
             log.warning("letting go of old rows and files: %s", error)
         time.sleep(UPKEEP_EVERY_S)
-
-
-def address(settings: Settings) -> str:
-    """Where this machine reaches the server."""
-    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(settings.host, settings.host)
-    return f"http://{f'[{host}]' if ':' in host and not host.startswith('[') else host}:{settings.port}"

@@ -43,7 +43,7 @@ def up(sample: bool) -> None:
     signal.signal(signal.SIGINT, stop)
     kb = build(settings)
     empty = kb.collections.begin()
-    address = settings.public_url or f"http://{_visible(settings.host)}:{settings.port}"
+    address = settings.public_url or settings.local_url
     link = kb.users.first_admin_token()
     loading = None
     if sample and (empty or unfinished(kb)):
@@ -53,7 +53,7 @@ def up(sample: bool) -> None:
     kb.close()
 
     def announce() -> None:
-        if _wait_ready(f"http://{_visible(settings.host)}:{settings.port}/readyz", supervisor):
+        if _wait_ready(f"{settings.local_url}/readyz", supervisor):
             click.secho(f"\nkb is ready:  {address}", bold=True)
             if link:
                 click.secho(
@@ -77,10 +77,6 @@ def processes(settings: Settings) -> list[Process]:
         if process is not None:
             found.append(process)
     return found
-
-
-def _visible(host: str) -> str:
-    return {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
 
 
 def _wait_ready(url: str, supervisor: Supervisor, patience_s: float = 120.0) -> bool:

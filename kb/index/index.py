@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -61,7 +61,7 @@ class Asked:
 
 @dataclass(frozen=True)
 class IndexCheck:
-    """What `kb doctor` reports: each number must be 0."""
+    """How the indexes compare with SQL. chunks: how many there are; every other number must be 0."""
 
     chunks: int
     missing_vectors: int
@@ -73,13 +73,11 @@ class IndexCheck:
     @property
     def sound(self) -> bool:
         """Whether SQL, FAISS and tantivy hold the same chunks."""
-        return not (
-            self.missing_vectors
-            or self.extra_vectors
-            or self.missing_words
-            or self.extra_words
-            or self.wrong_vectors
-        )
+        return not any(self.wrong().values())
+
+    def wrong(self) -> dict[str, int]:
+        """How many of each there should not be."""
+        return {name: count for name, count in asdict(self).items() if name != "chunks"}
 
 
 class Index:

@@ -36,7 +36,6 @@ class Rows:
 
     def __init__(self) -> None:
         self.count = 0
-        self.dead = 0
         self._columns = {name: np.zeros(1024, np.int64) for name in NUMBERS}
         self._alive = np.zeros(1024, bool)
         self.words: list[str] = []  # code → text of source, type and language
@@ -67,7 +66,6 @@ class Rows:
         wanted = np.fromiter(chunk_ids, np.int64)
         rows = self.find(wanted)
         rows = rows[rows >= 0]
-        self.dead += int(self._alive[rows].sum())
         self._alive[rows] = False
 
     def find(self, chunk_ids: NDArray[np.int64]) -> NDArray[np.int64]:

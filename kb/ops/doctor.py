@@ -6,11 +6,14 @@ SQL is the only truth; the indexes are derived from it and can always be rebuilt
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
-from typing import Any, ClassVar, Protocol
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
 
 from kb.errors import Broken
 from kb.store import Blobs, Database, Finding, checks, repair_rows
+
+if TYPE_CHECKING:
+    from kb.index import IndexCheck
 
 
 class State(Protocol):
@@ -22,19 +25,10 @@ class State(Protocol):
     def blobs(self) -> Blobs: ...
 
 
-class Comparison(Protocol):
-    """How an index compares with SQL: a dataclass of counts, each 0 when `sound`."""
-
-    __dataclass_fields__: ClassVar[dict[str, Any]]
-
-    @property
-    def sound(self) -> bool: ...
-
-
 class Checkable(Protocol):
     """An index, such as `kb.index.Index`: check() compares it with SQL, rebuild() makes it anew from SQL."""
 
-    def check(self) -> Comparison: ...
+    def check(self) -> IndexCheck: ...
     def rebuild(self) -> None: ...
 
 
@@ -93,11 +87,8 @@ def _findings(kb: State, index: Checkable | None, full: bool) -> Iterator[Findin
 
 
 def _index(index: Checkable) -> list[Finding]:
-    found = index.check()
-    if found.sound:
-        return []
-    counts = {name: value for name, value in asdict(found).items() if value and name != "chunks"}
     return [
-        Finding("error", "index", f"The index has {value} {name.replace('_', ' ')}.")
-        for name, value in counts.items()
+        Finding("error", "index", f"The index has {count} {name.replace('_', ' ')}.")
+        for name, count in index.check().wrong().items()
+        if count
     ]

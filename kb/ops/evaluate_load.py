@@ -52,7 +52,8 @@ def load(
     """Fill an empty knowledge base. Returns FAQ ids → the set's ids (documents keep theirs as external ids)."""
     if labelled.files is not None:
         _load_files(kb, labelled.files, ingestor)
-        return _settled(kb)
+        _settle(kb)
+        return {}
     for name in sorted({collection_of(row) for row in (*labelled.corpus, *labelled.queries)}):
         kb.collections.create(SYSTEM, name, name, "internal")
     if labelled.is_faq:
@@ -66,15 +67,15 @@ def load(
         _load_originals(kb, labelled, ingestor)
         if progress:
             progress(len(labelled.corpus), len(labelled.corpus))
-    return _settled(kb)
+    _settle(kb)
+    return {}
 
 
-def _settled(kb: Any) -> dict[str, str]:
+def _settle(kb: Any) -> None:
     """What the worker does when it has nothing else to do is done here at once: scored is a system at rest."""
     after: int | None = 0
     while after is not None:
         after = fill(kb.sentences, kb.encoder, after)
-    return {}
 
 
 def _load_originals(kb: Any, labelled: LabelledSet, ingestor: Ingestor) -> None:

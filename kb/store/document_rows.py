@@ -57,36 +57,11 @@ def as_documents(session: Session, rows: Sequence[DocumentRow]) -> list[Document
     chunks too, unless it has none yet: then they are those of the revision that answers.
     """
     ids = [row.id for row in rows]
-    names = dict(
-        session.execute(
-            select(CollectionRow.id, CollectionRow.name).where(
-                CollectionRow.id.in_({row.collection_id for row in rows})
-            )
-        ).all()
+    collections = {row.collection_id for row in rows}
+    named = session.execute(
+        select(CollectionRow.id, CollectionRow.name).where(CollectionRow.id.in_(collections))
     )
-    revisions = {
-        (revision.document_id, revision.number): revision
-        for revision in session.scalars(
-            select(RevisionRow)
-            .join(DocumentRow, DocumentRow.id == RevisionRow.document_id)
-            .where(
-                RevisionRow.document_id.in_(ids),
-                or_(
-                    RevisionRow.number == DocumentRow.latest_revision,
-                    RevisionRow.number == DocumentRow.current_revision,
-                ),
-            )
-        )
-    }
-    progress: dict[str, dict[str, Any]] = {
-        document_id: counted
-        for document_id, counted, state in session.execute(
-            select(JobRow.document_id, JobRow.progress, JobRow.state).where(
-                JobRow.document_id.in_(ids), JobRow.state.in_(("leased", "queued"))
-            )
-        )
-        if state == "leased" or "note" in counted  # what it was put back into the queue for
-    }
+    names, revisions, progress = dict(named.all()), _revisions(session, ids), _progress(session, ids)
     found = []
     for row in rows:
         latest = revisions[row.id, row.latest_revision]
@@ -121,6 +96,34 @@ def as_documents(session: Session, rows: Sequence[DocumentRow]) -> list[Document
             )
         )
     return found
+
+
+def _revisions(session: Session, ids: Sequence[str]) -> dict[tuple[str, int], RevisionRow]:
+    """The newest and the answering revision of each document, by document id and number."""
+    query = (
+        select(RevisionRow)
+        .join(DocumentRow, DocumentRow.id == RevisionRow.document_id)
+        .where(
+            RevisionRow.document_id.in_(ids),
+            or_(
+                RevisionRow.number == DocumentRow.latest_revision,
+                RevisionRow.number == DocumentRow.current_revision,
+            ),
+        )
+    )
+    return {(revision.document_id, revision.number): revision for revision in session.scalars(query)}
+
+
+def _progress(session: Session, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """How far the jobs at work are, by document id, and what the waiting ones were put back for."""
+    query = select(JobRow.document_id, JobRow.progress, JobRow.state).where(
+        JobRow.document_id.in_(ids), JobRow.state.in_(("leased", "queued"))
+    )
+    return {
+        document_id: counted
+        for document_id, counted, state in session.execute(query)
+        if state == "leased" or "note" in counted
+    }
 
 
 def _unworked(state: State) -> dict[str, Any]:

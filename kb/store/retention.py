@@ -9,9 +9,8 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import cast
 
-from sqlalchemy import delete, exists, func, select
+from sqlalchemy import Delete, delete, exists, func, select
 from sqlalchemy.engine import CursorResult
-from sqlalchemy.orm import Session
 
 from kb.store import audit
 from kb.store.blobs import Blobs
@@ -45,14 +44,7 @@ def upkeep(
 
 def _conversations(db: Database, days: int) -> int:
     old = select(ConversationRow.id).where(ConversationRow.updated_at < now() - timedelta(days=days))
-    gone = 0
-    while True:
-        with db.write() as session:
-            some = delete(ConversationRow).where(ConversationRow.id.in_(old.limit(AT_ONCE)))
-            removed = _run(session, some)
-        gone += removed
-        if removed < AT_ONCE:
-            return gone
+    return _in_parts(db, delete(ConversationRow).where(ConversationRow.id.in_(old.limit(AT_ONCE))))
 
 
 def _revisions(db: Database, keep: int) -> int:
@@ -66,15 +58,16 @@ def _revisions(db: Database, keep: int) -> int:
             ~live,
         )
     )
+    return _in_parts(db, delete(RevisionRow).where(RevisionRow.id.in_(old.limit(AT_ONCE))))
+
+
+def _in_parts(db: Database, some: Delete) -> int:
+    """Repeat a deletion of at most AT_ONCE rows until nothing is left of them; returns how many there were."""
+    statement = some.execution_options(synchronize_session=False)
     gone = 0
     while True:
         with db.write() as session:
-            removed = _run(session, delete(RevisionRow).where(RevisionRow.id.in_(old.limit(AT_ONCE))))
+            removed = cast("CursorResult[int]", session.execute(statement)).rowcount
         gone += removed
         if removed < AT_ONCE:
             return gone
-
-
-def _run(session: Session, statement: object) -> int:
-    done = session.execute(statement.execution_options(synchronize_session=False))  # type: ignore[attr-defined]
-    return cast("CursorResult[int]", done).rowcount

@@ -14,6 +14,7 @@ from sqlalchemy import delete, insert, select, text, update
 from sqlalchemy.orm import Session
 
 from kb.errors import Broken
+from kb.index import IndexCheck
 from kb.ops.doctor import check, repair
 from kb.store import SYSTEM, Blobs, Chunks, Collections, Database, Documents, Faqs, Jobs
 from kb.store.tables import AuditRow, ChunkRow, DocumentRow, FaqWordingRow, IndexLogRow, JobRow, RevisionRow
@@ -191,23 +192,13 @@ def test_a_job_left_by_a_dead_worker_is_a_note(house: House, jobs: Jobs) -> None
     assert report.ok and "next worker takes" in report.findings[0].detail
 
 
-@dataclass(frozen=True)
-class Compared:
-    chunks: int
-    missing_vectors: int
-
-    @property
-    def sound(self) -> bool:
-        return not self.missing_vectors
-
-
 class FakeIndex:
     """An index that lacks two vectors until it is rebuilt."""
 
     missing = 2
 
-    def check(self) -> Compared:
-        return Compared(4, self.missing)
+    def check(self) -> IndexCheck:
+        return IndexCheck(4, self.missing, 0, 0, 0, 0)
 
     def rebuild(self) -> None:
         self.missing = 0
