@@ -40,7 +40,8 @@ class Settings(BaseSettings):
     # reading documents
     encoder: str = Field(
         "all-MiniLM-L6-v2",
-        description="Sentence encoder: the bundled name, a directory, or a hub repository.",
+        description="Sentence encoder: the bundled name, a directory, or a hub repository. "
+        "After a change, `kb doctor --repair` embeds everything again.",
     )
     encoder_precision: Literal["auto", "int8", "bf16", "fp32"] = Field(
         "auto",

@@ -21,8 +21,10 @@ def doctor(repair: bool, full: bool, as_json_: bool) -> None:
     from kb.store import Finding
 
     kb = build()
-    look = state.repair if repair else state.check
-    report = look(kb, index=kb.index, full=full)
+    if repair:
+        report = state.repair(kb, index=kb.index, faqs=kb.faqs, full=full)
+    else:
+        report = state.check(kb, index=kb.index, full=full)
     findings = report.findings
     if not kb.settings.llm_url and find(kb.settings) is None:
         findings = (*findings, Finding("note", "model", missing(kb.settings)))

@@ -193,6 +193,11 @@ class Index:
             return state
 
     @property
+    def encoder(self) -> str:
+        """Name of the encoder whose chunks it holds; those of another one are not in it."""
+        return self._encoder.name
+
+    @property
     def seq(self) -> int:
         """The log number this process has seen; -1 before the first search."""
         return self._state.seq if self._state is not None else -1

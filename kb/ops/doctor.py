@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from kb.errors import Broken
-from kb.store import Blobs, Database, Finding, checks, repair_rows
+from kb.store import Blobs, Database, Faqs, Finding, checks, repair_rows
 
 if TYPE_CHECKING:
     from kb.index import IndexCheck
@@ -28,6 +28,8 @@ class State(Protocol):
 class Checkable(Protocol):
     """An index, such as `kb.index.Index`: check() compares it with SQL, rebuild() makes it anew from SQL."""
 
+    @property
+    def encoder(self) -> str: ...
     def check(self) -> IndexCheck: ...
     def rebuild(self) -> None: ...
 
@@ -48,13 +50,17 @@ class Report:
 def check(kb: State, *, index: Checkable | None = None, full: bool = False) -> Report:
     """Look at everything, change nothing. full: also hash every original and measure every chunk.
 
-    index: compared with SQL when given. Safe while kb runs: rows are read in one snapshot.
+    index: compared with SQL when given, and so is its encoder. Safe while kb runs: rows are read in one snapshot.
     """
     return Report(tuple(_findings(kb, index, full)))
 
 
-def repair(kb: State, *, index: Checkable | None = None, full: bool = False) -> Report:
+def repair(
+    kb: State, *, index: Checkable | None = None, faqs: Faqs | None = None, full: bool = False
+) -> Report:
     """Clear litter, queue again what is stuck, rebuild the index if it is wrong; then check anew.
+
+    What another encoder than the index's embedded is embedded again: documents by the worker, wordings of `faqs` here.
 
     A damaged database file is not repaired: Broken says to restore a backup.
     """
@@ -63,7 +69,9 @@ def repair(kb: State, *, index: Checkable | None = None, full: bool = False) -> 
             raise Broken(
                 "The database file is damaged. Stop kb and restore the last backup; nothing was changed."
             )
-    done = list(repair_rows(kb.db, kb.blobs))
+    done = repair_rows(kb.db, kb.blobs, index.encoder if index is not None else None)
+    if faqs is not None and (wordings := faqs.reembed()):
+        done.append(f"Embedded {wordings} wordings of the FAQ again.")
     if index is not None and _index(index):
         index.rebuild()
         done.append("Rebuilt the index from the database.")
@@ -82,6 +90,8 @@ def _findings(kb: State, index: Checkable | None, full: bool) -> Iterator[Findin
         yield from checks.index_log(session)
         yield from checks.queue(session)
         yield from checks.faqs(session)
+        if index is not None:
+            yield from checks.encoders(session, index.encoder)
     if index is not None:
         yield from _index(index)
 

@@ -186,6 +186,26 @@ def faqs(session: Session) -> Iterator[Finding]:
         yield Finding("error", "faq", f"{count} FAQ entries have no wording to be found by.")
 
 
+def encoders(session: Session, encoder: str) -> Iterator[Finding]:
+    """Everything was embedded by the encoder that is in use: vectors of two are never compared."""
+    documents = len(embedded_otherwise(session, encoder))
+    wordings = session.scalar(select(func.count()).where(FaqWordingRow.encoder != encoder)) or 0
+    if documents or wordings:
+        yield Finding(
+            "error",
+            "encoder",
+            f"{documents} documents and {wordings} wordings of the FAQ were embedded by another encoder than "
+            f"{encoder}, and are not found; --repair embeds them again.",
+        )
+
+
+def embedded_otherwise(session: Session, encoder: str) -> set[str]:
+    """Ids of documents that are called ready, with pieces that another encoder than this one embedded."""
+    query = select(ChunkRow.document_id).join(DocumentRow, DocumentRow.id == ChunkRow.document_id)
+    query = query.where(ChunkRow.encoder != encoder, DocumentRow.state.in_(READY_STATES))
+    return set(session.scalars(query.distinct()))
+
+
 def unlogged(session: Session) -> list[int]:
     """Live chunks that a replay of the log would not end with."""
     live = set(session.scalars(select(ChunkRow.id)))

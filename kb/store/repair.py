@@ -15,12 +15,15 @@ from kb.store.values import now
 from kb.types import READY_STATES
 
 
-def repair_rows(db: Database, blobs: Blobs) -> list[str]:
-    """Repair, and say what was done, a sentence each; nothing to do: an empty list."""
+def repair_rows(db: Database, blobs: Blobs, encoder: str | None = None) -> list[str]:
+    """Repair, and say what was done, a sentence each; nothing to do: an empty list.
+
+    encoder: the one in use; documents that another one embedded are read again. None: that is not looked at.
+    """
     done: list[str] = []
     with db.write() as session:
         _log(session, done)
-        _reread(session, done)
+        _reread(session, done, encoder)
         session.execute(delete(SessionRow).where(SessionRow.expires_at <= now()))
         if done:
             audit.record(session, SYSTEM, "doctor.repair", "store", did=done)
@@ -59,12 +62,14 @@ def _log(session: Session, done: list[str]) -> None:
         done.append(f"Told the indexes of {len(gone)} pieces that are gone.")
 
 
-def _reread(session: Session, done: list[str]) -> None:
-    """Queue again what waits for nobody, or is called ready and is not whole; drop leftover jobs."""
+def _reread(session: Session, done: list[str], encoder: str | None) -> None:
+    """Queue again what waits for nobody, or is called ready and cannot be found whole; drop leftover jobs."""
     live = exists().where(JobRow.document_id == DocumentRow.id, JobRow.state.in_(("queued", "leased")))
     waiting = select(DocumentRow.id).where(DocumentRow.state.in_(("queued", "parsing", "embedding")), ~live)
     # A chunk the log does not know gets a new id by being made anew: indexes rely on growing ids.
     broken = set(session.scalars(waiting)) | checks.not_whole(session) | checks.unlogged_documents(session)
+    if encoder is not None:
+        broken |= checks.embedded_otherwise(session, encoder)
     for document_id in sorted(broken):
         document = session.get_one(DocumentRow, document_id)
         revision = session.scalars(

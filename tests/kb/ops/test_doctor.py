@@ -18,7 +18,7 @@ from kb.index import IndexCheck
 from kb.ops.doctor import check, repair
 from kb.store import SYSTEM, Blobs, Chunks, Collections, Database, Documents, Faqs, Jobs
 from kb.store.tables import AuditRow, ChunkRow, DocumentRow, FaqWordingRow, IndexLogRow, JobRow, RevisionRow
-from tests.fakes import FakeEncoder, put
+from tests.fakes import FakeEncoder, parsed, put
 
 
 @dataclass
@@ -196,6 +196,7 @@ class FakeIndex:
     """An index that lacks two vectors until it is rebuilt."""
 
     missing = 2
+    encoder = FakeEncoder.name
 
     def check(self) -> IndexCheck:
         return IndexCheck(4, self.missing, 0, 0, 0, 0)
@@ -210,6 +211,24 @@ def test_an_index_that_lacks_something_is_rebuilt(house: House) -> None:
     assert [finding.detail for finding in report.findings] == ["The index has 2 missing vectors."]
     mended = repair(house, index=index)
     assert mended.ok and mended.done == ("Rebuilt the index from the database.",)
+
+
+def test_what_another_encoder_embedded_is_embedded_again(
+    house: House, documents: Documents, jobs: Jobs
+) -> None:
+    index, encoder = FakeIndex(), FakeEncoder()
+    index.missing, index.encoder = 0, "another-384"
+    faqs = Faqs(house.db, encoder.encode_documents, lambda: index.encoder)
+    (finding,) = check(house, index=index).findings
+    assert (finding.severity, "2 documents and 1 wordings" in finding.detail) == ("error", True)
+    mended = repair(house, index=index, faqs=faqs)
+    assert mended.ok and mended.done == (
+        "Queued 2 documents to be read again.",
+        "Embedded 1 wordings of the FAQ again.",
+    )
+    while job := jobs.claim():
+        documents.publish(job, parsed("four"), index.encoder)
+    assert check(house, index=index).ok
 
 
 def test_a_repair_is_a_line_in_the_audit_log(house: House) -> None:
