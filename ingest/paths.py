@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import IO, Any, BinaryIO
+from typing import IO, BinaryIO
 
 from kb.errors import Invalid, NotFound, TooLarge
 
@@ -218,11 +218,6 @@ class _Entry(io.RawIOBase, BinaryIO):
             return self._stream.read(size)  # zipfile stops at the size in the directory and checks the CRC
         except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError) as error:
             raise Invalid(f"{self._name} is damaged.") from error
-
-    def readinto(self, buffer: Any) -> int:
-        data = self.read(len(buffer))
-        buffer[: len(data)] = data
-        return len(data)
 
     def close(self) -> None:
         if not self.closed:

@@ -14,10 +14,9 @@ from kb.types import Passage
 class Signals(Lazy[str, float]):
     """All between 0 and 1; an empty result gives zeros.
 
-    cosine: of the nearest chunk. margin: how far it stands above the tenth. covers: share of the question
-    in scripts the encoder knows. said, said_all: share (by idf) of the question's terms in the best passage,
-    in the first three. agree: whether both legs put the same chunk first. lexical: BM25 of the best chunk
-    as a share of what a chunk holding every term once would score, about.
+    cosine: of the nearest chunk. margin: how far it stands above the tenth. said, said_all: share (by idf) of
+    the question's terms in the best passage, in the first three. agree: whether both legs put the same chunk
+    first. lexical: BM25 of the best chunk as a share of what a chunk holding every term once would score, about.
     """
 
     def __init__(self, hits: Hits, passages: Sequence[Passage]) -> None:
@@ -26,15 +25,7 @@ class Signals(Lazy[str, float]):
     def compute(self) -> dict[str, float]:
         """From the hits of both legs and the passages made of them."""
         hits, passages = self._hits, self._passages
-        found = {
-            "cosine": 0.0,
-            "margin": 0.0,
-            "covers": hits.covers,
-            "said": 0.0,
-            "said_all": 0.0,
-            "agree": 0.0,
-            "lexical": 0.0,
-        }
+        found = dict.fromkeys(("cosine", "margin", "said", "said_all", "agree", "lexical"), 0.0)
         if not len(hits.ids) or not passages:
             return found
         cosines = np.sort(hits.dense[hits.dense_rank > 0])[::-1]

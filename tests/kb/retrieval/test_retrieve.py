@@ -131,7 +131,6 @@ def test_a_question_the_encoder_cannot_read_is_answered_by_words(retriever: Retr
     found = retriever.retrieve(SYSTEM, "退款要多久？")
     assert [passage.external_id for passage in found.passages] == ["a.txt"]
     assert found.passages[0].why["dense"]["weight"] == 0
-    assert found.signals["covers"] == 0
 
 
 @pytest.mark.parametrize("question", ["", "   ", "?!", "the", "\x00", "a" * 5000])
