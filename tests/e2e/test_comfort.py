@@ -13,29 +13,13 @@ import pytest
 from kb.store import SYSTEM
 from kb.types import Event
 from tests.e2e.conftest import Site
+from tests.e2e.steps import DONE, ask, open_chat
 from tests.waiting import until
 
 pytestmark = [
     pytest.mark.browser,
     pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
-DONE = "article.answer:not([aria-busy])"
-
-
-def open_chat(site: Site, page: Any, *texts: str) -> None:
-    """The chat page, over documents with these texts."""
-    for n, text in enumerate(texts):
-        site.kb.documents.add(SYSTEM, "handbook", io.BytesIO(text.encode()), f"doc{n}.txt")
-        site.work()
-    page.goto("/")
-    page.wait_for_load_state("load")
-
-
-def ask(page: Any, question: str) -> None:
-    answers = page.locator(DONE).count()
-    page.fill("#question", question)
-    page.keyboard.press("Enter")
-    page.locator(DONE).nth(answers).wait_for()
 
 
 def test_a_conversation_can_be_copied_saved_and_asked_again(site: Site, page: Any) -> None:
@@ -177,11 +161,13 @@ def test_a_question_survives_the_end_of_the_session(site: Site, page: Any) -> No
     assert (
         page.url == f"{site.url}/login?next=%2F"
     )  # no address holds it: they are kept in logs, and have a longest
+    assert page.is_visible("#kept")
     page.fill("input[name=email]", "ada@example.com")
     page.fill("input[name=password]", "correct horse battery")
     page.keyboard.press("Enter")
     page.wait_for_selector("#conversations p")
     assert page.input_value("#question") == question
+    page.fill("#question", "")
     page.reload()
     page.wait_for_selector("#conversations p")
     assert page.input_value("#question") == ""

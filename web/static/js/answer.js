@@ -48,9 +48,12 @@ export class AnswerView {
     if (!this.text) this.body.append("Nothing was written yet.");
   }
 
-  failed(message) {
-    this.ended(el("span", { className: "tag bad" }, icon("warn"), "Could not answer"));
-    this.body.replaceChildren(message);
+  /** keep: what was written so far is the reader's to keep; where the server ended it, it may not be. */
+  failed(message, keep = false) {
+    const half = keep && this.text;
+    this.ended(el("span", { className: "tag bad" }, icon("warn"), half ? "Broke off" : "Could not answer"));
+    if (half) this.body.append(el("p", { className: "note" }, icon("warn"), el("span", {}, message)));
+    else this.body.replaceChildren(message);
   }
 
   ended(tag) {
@@ -67,10 +70,12 @@ export class AnswerView {
   /** The finished answer. `html` was made and cleaned by the server. */
   done(answer) {
     this.answer = answer;
+    this.kind = "Answer";
     this.withheld = !answer.answerable && answer.tier !== "none"; // its documents are gone, or not this reader's any more
     const courtesy = answer.tier === "none" && answer.support === "unchecked";
     const [name, text, tone, title] = this.withheld ? WITHHELD : courtesy ? COURTESY : answer.sure ? TIERS[answer.tier] || TIERS.none : UNSURE;
     this.node.removeAttribute("aria-busy");
+    if (!answer.answerable) this.kind = text;
     this.label.replaceChildren(el("span", { className: `tag ${tone}`, title }, icon(name), text));
     if (answer.support === "partial") this.label.append(el("span", { className: "tag warn" }, "Partly supported"));
     if (answer.support === "none" && answer.answerable) this.label.append(el("span", { className: "tag bad" }, "Not supported by the sources"));
@@ -85,6 +90,13 @@ export class AnswerView {
       this.open(Number(link.dataset.n), link);
     });
     this.node.append(...this.sources(), this.tools());
+  }
+
+  /** The finished answer as it is read aloud: without the signs of Markdown and the numbers of its sources. */
+  spoken() {
+    const words = this.body.cloneNode(true);
+    words.querySelectorAll("sup").forEach((mark) => mark.remove());
+    return words.textContent.trim();
   }
 
   /** What the reader should know; that it quotes is no warning and stands beside the label. */
@@ -153,13 +165,16 @@ export class AnswerView {
     }
     chosen.setAttribute("aria-pressed", "true");
     other.setAttribute("aria-pressed", "false");
-    this.node.querySelector(".reasons")?.remove();
+    const asked = this.node.querySelector(".reasons");
+    if (asked?.contains(document.activeElement)) chosen.focus(); // which goes with the row otherwise
+    asked?.remove();
     if (reason || comment || rating === "up") { toast("Thank you."); return; }
     const words = el("input", { type: "text", maxLength: 1000, placeholder: "In your own words (optional)", "aria-label": "In your own words (optional)" });
     const send = (key) => this.rate(rating, chosen, other, key, words.value.trim() || undefined);
     const choices = Object.entries(REASONS).map(([key, text]) => el("button", { type: "button", onclick: () => send(key) }, text));
     words.addEventListener("keydown", (event) => { if (event.key === "Enter" && !event.isComposing) send(); });
-    const row = el("div", { className: "reasons", role: "group", "aria-label": "What was wrong?" }, el("span", { className: "hint" }, "What was wrong?"), choices, words);
+    const submit = el("button", { type: "button", onclick: () => send() }, "Send");
+    const row = el("div", { className: "reasons", role: "group", "aria-label": "What was wrong?" }, el("span", { className: "hint" }, "What was wrong?"), choices, el("span", { className: "own" }, words, submit));
     this.node.append(row);
     row.querySelector("button").focus();
   }

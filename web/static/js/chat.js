@@ -1,25 +1,34 @@
 // The chat page: asking, the stream of the answer, and what the keyboard does.
 import { AnswerView } from "/static/js/answer.js";
 import { showConversations } from "/static/js/conversations.js";
-import { closeEvidence } from "/static/js/evidence.js";
+import { closeEvidence, hideEvidence } from "/static/js/evidence.js";
 import { readEvents } from "/static/js/sse.js";
-import { call, carried, carry, download, el, heldAs, langOf, problemOf, remember, toast } from "/static/js/ui.js";
+import { call, carried, carry, download, el, heldAs, langOf, place, problemOf, remember, returned, toast } from "/static/js/ui.js";
 
 const $ = (id) => document.getElementById(id);
 const [log, scroller, empty, form, box, send, stop, latest, save] = ["log", "scroller", "empty", "composer", "question", "send", "stop", "latest", "save"].map($);
 let conversation = log.dataset.conversation;
 let running = null;
 let views = []; // the answers on the page, in order
+let here = location.pathname; // the conversation on the page; the address changes before the page does
+let filled = null; // the answer whose beginning was kept in sight
 
-const say = (text) => { $("announce").textContent = text; };
+/** Have it read aloud: what kind of thing it is, in the page's language, and a text in its own. */
+const say = (kind, text = "") => $("announce").replaceChildren(kind, el("span", { lang: langOf(text) }, text));
 const below = () => scroller.scrollHeight - scroller.scrollTop - scroller.clientHeight;
 const toEnd = () => { scroller.scrollTop = scroller.scrollHeight; };
 
-/** Keep the end in sight, unless the reader scrolled up to read. */
-function follow(act) {
+/** Keep the end of the answer in sight, but not at the cost of its beginning, and not where the reader scrolled up to read. */
+function follow(view, act) {
   const near = below() < 120;
   act();
-  if (near) toEnd();
+  if (!near) return;
+  const question = view.node.previousElementSibling; // seen too, if there is room for it
+  const top = (question?.offsetHeight < scroller.clientHeight / 3 ? question : view.node).offsetTop - log.offsetTop;
+  const further = filled === view && scroller.scrollTop > top + 1; // who scrolls on to the end wants to see it
+  if (further || scroller.scrollHeight - scroller.clientHeight <= top) { toEnd(); return; }
+  scroller.scrollTop = top;
+  filled = view;
 }
 
 function add(...nodes) {
@@ -66,7 +75,7 @@ async function answer(question) {
   busy(true);
   say("Looking for an answer.");
   let ended = false;
-  const fail = (message) => { ended = true; view.failed(message); say(message); };
+  const fail = (message, keep) => { ended = true; view.failed(message, keep); say(message); };
   try {
     const body = { question, conversation_id: conversation || null };
     const collection = $("collection")?.value;
@@ -80,14 +89,14 @@ async function answer(question) {
     if (response.status === 401) carry(question);
     if (!response.ok) throw await problemOf(response);
     await readEvents(response, (kind, data) => {
-      if (kind === "done") { ended = true; follow(() => finished(view, data, collection)); }
-      else if (kind === "error") follow(() => fail(data.detail));
-      else follow(() => view.on(kind, data));
+      if (kind === "done") { ended = true; follow(view, () => finished(view, data, collection)); }
+      else if (kind === "error") follow(view, () => fail(data.detail));
+      else follow(view, () => view.on(kind, data));
     });
-    if (!ended) fail("The connection broke before the answer was complete.");
+    if (!ended) fail("The connection broke before the answer was complete.", true);
   } catch (error) {
     if (error.name === "AbortError") { view.stopped(); say("Stopped."); }
-    else if (!ended) fail(error.status === undefined ? "The server cannot be reached. Check the network and try again." : error.message);
+    else if (!ended) fail(error.status !== undefined ? error.message : view.text ? "The connection broke before the answer was complete." : "The server cannot be reached. Check the network and try again.", true);
   } finally {
     running = null;
     busy(false);
@@ -99,12 +108,13 @@ function finished(view, answer, collection) {
   views.push(view);
   entitle();
   save.hidden = false;
-  const text = view.body.textContent.trim(); // without the signs of Markdown
-  say(`${answer.answerable ? "Answer" : "No answer found"}: ${text.slice(0, 300)}${text.length > 300 ? "…" : ""}`);
+  const text = view.spoken();
+  say(`${view.kind}: `, `${text.slice(0, 300)}${text.length > 300 ? "…" : ""}`);
   if (!answer.answerable && collection) view.offer("Ask in all collections", () => { if (free()) { choose(""); ask(view.question); } });
   if (answer.conversation_id !== conversation) {
     conversation = answer.conversation_id;
     history.pushState({ conversation }, "", `/c/${encodeURIComponent(conversation)}`);
+    here = location.pathname;
   }
   list();
 }
@@ -127,7 +137,7 @@ async function load(id) {
     }
     entitle();
     save.hidden = !views.length;
-    toEnd();
+    scroller.scrollTop = returned(here) ?? scroller.scrollHeight; // back from a source: where its mark was
   } catch (error) {
     conversation = "";
     empty.hidden = false;
@@ -182,9 +192,16 @@ scroller.addEventListener("scroll", () => { latest.hidden = below() < 300; }, { 
 for (const button of document.querySelectorAll(".suggestion")) {
   button.addEventListener("click", () => { ask(button.textContent); box.focus(); });
 }
-addEventListener("popstate", () => location.reload());
+addEventListener("popstate", () => { if (location.pathname === here) hideEvidence(); else location.reload(); });
+addEventListener("pagehide", () => {
+  if (box.value.trim()) carry(box.value); // not sent yet, and wanted still
+  place(here, scroller.scrollTop);
+});
+addEventListener("pageshow", (event) => { if (event.persisted) carried(); }); // the box holds it still
+document.querySelector("form[action='/logout']").addEventListener("submit", () => { box.value = ""; });
 
-const given = carried() || heldAs("q"); // after signing in again, from the list of unanswered ones, or /?q=… from a portal: written, not sent
+const draft = carried(); // not sent when this page was left, or when its session ended
+const given = heldAs("q") || draft; // from the list of unanswered ones, or /?q=… from a portal: written, not sent
 if (given) write(given);
 if ($("collection")) remember($("collection"), "kb.collection");
 if (conversation) load(conversation);

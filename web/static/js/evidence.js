@@ -5,6 +5,8 @@ import { call, el, speak } from "/static/js/ui.js";
 const grid = document.getElementById("grid");
 const panel = document.getElementById("evidence");
 const text = document.getElementById("evidence-text");
+const phone = matchMedia("(max-width: 46rem)"); // where the panel covers the page, as kb.css has it
+const behind = [document.querySelector(".bar"), document.querySelector(".side"), document.getElementById("main"), document.querySelector(".skip")];
 let opener = null, shown = null;
 
 /** Stored text carries its headings as `## …`; people need not see the signs. */
@@ -70,6 +72,8 @@ export async function openEvidence(source, passage, from) {
   text.replaceChildren(...laid(marked(passage?.text || quote, quote)));
   panel.hidden = false;
   grid.classList.add("with-evidence");
+  cover();
+  if (phone.matches && !history.state?.source) history.pushState({ ...history.state, source: true }, ""); // "back" closes it
   document.getElementById("evidence-title").focus({ preventScroll: true });
   if (!isDocument || !passage || !(passage.end > passage.start)) return;
   try {
@@ -86,15 +90,30 @@ export async function openEvidence(source, passage, from) {
   }
 }
 
+/** What the panel covers cannot be reached by keys either. */
+function cover() {
+  for (const part of behind) part.inert = !panel.hidden && phone.matches;
+}
+
 export function closeEvidence() {
   if (panel.hidden) return;
+  hideEvidence();
+  if (history.state?.source) history.back();
+}
+
+/** The same, for who went back. */
+export function hideEvidence() {
+  if (panel.hidden) return;
   panel.hidden = true;
+  cover();
   grid.classList.remove("with-evidence");
   opener?.removeAttribute("aria-current");
   opener?.focus();
 }
 
 document.getElementById("evidence-close").addEventListener("click", closeEvidence);
+phone.addEventListener("change", cover);
+if (history.state?.source) history.back(); // come back from the document: to the answer, which is where the panel was opened
 document.addEventListener("keydown", (event) => {
   if (event.key === "Escape" && !panel.hidden) { event.preventDefault(); closeEvidence(); } // one Escape, one thing closed
 });

@@ -22,5 +22,10 @@ if (button && drawer) {
   });
 }
 
+// What was written and not sent is not for who signs in next.
+document.querySelector("form[action='/logout']").addEventListener("submit", () => {
+  try { sessionStorage.clear(); } catch { /* storage is switched off: nothing is kept */ }
+});
+
 // Where the tabs do not fit, the page's own is in sight.
 document.querySelector(".tabs [aria-current]")?.scrollIntoView({ block: "nearest", inline: "nearest" });

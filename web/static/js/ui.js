@@ -38,7 +38,8 @@ const BARE = { 413: "This is larger than the server takes.", 502: "kb is not run
 /** What the server said was wrong. */
 export class Problem extends Error {
   constructor(problem, status) {
-    const fields = (problem.errors || []).map((e) => `${e.pointer.replace(/^\//, "")}: ${e.detail}`).join("; ");
+    const errors = (problem.errors || []).filter((e) => !problem.detail?.includes(e.detail)); // not twice
+    const fields = errors.map((e) => `${e.pointer.replace(/^\//, "")}: ${e.detail}`).join("; ");
     super([problem.detail || problem.title || BARE[status] || `The server answered ${status}.`, fields].filter(Boolean).join(" "));
     this.status = status;
     this.slug = (problem.type || "").split("/").pop();
@@ -53,8 +54,9 @@ export async function problemOf(response) {
 }
 
 const CARRIED = "kb.question"; // in this tab alone; an address would keep it in logs and histories, and may be too short for it
+const PLACE = "kb.place";
 
-/** Keep a question while somebody signs in again. */
+/** Keep a question while its page is left, or somebody signs in again. */
 export function carry(question) {
   try { sessionStorage.setItem(CARRIED, question); } catch { /* storage is switched off; then nobody can sign in either */ }
 }
@@ -66,6 +68,20 @@ export function carried() {
     sessionStorage.removeItem(CARRIED);
     return kept;
   } catch { return null; }
+}
+
+/** Keep how far a conversation was scrolled when its page was left. */
+export function place(page, top) {
+  try { sessionStorage.setItem(PLACE, JSON.stringify([page, top])); } catch { /* it opens at its end */ }
+}
+
+/** How far it was scrolled, for who comes back to it or loads it anew; undefined for who opens it. */
+export function returned(page) {
+  try {
+    const [kept, top] = JSON.parse(sessionStorage.getItem(PLACE) || "[]");
+    const way = performance.getEntriesByType("navigation")[0]?.type;
+    return kept === page && ["back_forward", "reload"].includes(way) ? top : undefined;
+  } catch { return undefined; }
 }
 
 /** The address of a page with a question for it, in the part that is never sent: of any length, and in no log. */
