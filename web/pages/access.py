@@ -81,6 +81,17 @@ def list_grants(kb: Kb, principal: Principal, *, name: str) -> Response:
     )
 
 
+@_call("GET", "/grants")
+def list_all_grants(kb: Kb, principal: Principal) -> Response:
+    """Who may use which collection."""
+    rows = [
+        {"collection": found.name, "subject_kind": k, "subject_id": s, "permission": p}
+        for found in kb.collections.list(principal)
+        for k, s, p in kb.collections.grants(principal, found.name)
+    ]
+    return reply({"data": rows, "next": None})
+
+
 @_call("POST", "/collections/{name}/grants", body=GrantIn)
 def set_grant(kb: Kb, principal: Principal, *, name: str, body: GrantIn) -> Response:
     """Let somebody read or write a collection, or no longer."""

@@ -1,16 +1,17 @@
 // The administration pages; each part runs on the page that has its elements.
 import { stackedDays } from "/static/js/chart.js";
 import { REASONS } from "/static/js/reasons.js";
-import { call, copy, day, el, icon, langOf, toast, withHeld, withQuery } from "/static/js/ui.js";
+import { call, copy, day, el, icon, langOf, steady, toast, withHeld, withQuery } from "/static/js/ui.js";
 
 const $ = (id) => document.getElementById(id);
 const attempt = async (act) => { try { return await act(); } catch (error) { toast(error.message); return null; } };
 
 function secret(text, value) {
-  const take = el("button", { type: "button", onclick: async () => { try { await copy(value); toast("Copied."); } catch (error) { toast(error.message); } } }, icon("copy"), "Copy");
-  $("secret").replaceChildren(el("p", {}, text), el("p", { className: "actions" }, el("code", {}, value), take), el("p", { className: "hint" }, "It is shown only now. Copy it before you leave this page."));
+  const take = el("button", { type: "button", "aria-describedby": "secret-text", onclick: async () => { try { await copy(value); toast("Copied."); } catch (error) { toast(error.message); } } }, icon("copy"), "Copy");
+  $("secret").replaceChildren(el("p", { id: "secret-text" }, text, " ", el("span", { className: "hint" }, "It is shown only now. Copy it before you leave this page.")), el("p", { className: "actions" }, el("code", {}, value), take));
   $("secret").hidden = false;
   $("secret").scrollIntoView({ block: "nearest" });
+  take.focus(); // which also has the text read aloud
 }
 
 // status
@@ -21,6 +22,8 @@ function tile(title, big, ...lines) {
 
 const sum = (counts) => Object.values(counts).reduce((a, b) => a + b, 0);
 const WORDS = { leased: "running", quarantined: "set aside", ready_with_warnings: "ready with warnings" };
+/** How many documents are in which state, each a way to them. */
+const states = (counts) => Object.entries(counts).filter(([, n]) => n).flatMap(([name, n], at) => [at ? ", " : "", el("a", { href: withHeld("/documents", { state: name }) }, `${n} ${WORDS[name] || name}`)]);
 const listed = (counts) => Object.entries(counts).filter(([, n]) => n).map(([name, n]) => `${n} ${WORDS[name] || name}`).join(", ");
 
 let before = "";
@@ -31,7 +34,7 @@ async function status() {
     before = JSON.stringify(s);
     const model = s.model.configured ? (s.model.available ? "Answering" : "Not answering") : "None";
     $("status").replaceChildren(
-      tile("Documents", String(sum(s.documents)), listed(s.documents), `in ${s.collections} collection${s.collections === 1 ? "" : "s"}`),
+      tile("Documents", String(sum(s.documents)), states(s.documents), `in ${s.collections} collection${s.collections === 1 ? "" : "s"}`),
       tile("Queue", String((s.jobs.queued || 0) + (s.jobs.leased || 0)), listed(s.jobs)),
       tile("Language model", model, s.model.name, s.model.note),
       tile("Search index", s.index.ready ? "Ready" : "Not ready", `Encoder ${s.encoder}`, s.index.note),
@@ -53,15 +56,19 @@ async function answerDays() {
 async function users() {
   const found = await attempt(() => call("GET", "/users"));
   if (!found) return;
-  $("users").tBodies[0].replaceChildren(...found.data.map((user) => {
+  steady($("users"), () => $("users").tBodies[0].replaceChildren(...found.data.map((user) => {
     const change = (body, done) => attempt(async () => { const answer = await call("PATCH", `/users/${user.id}`, body); done?.(answer); }).then(users); // also when refused: the row shows what is
-    const role = el("select", { "aria-label": `Role of ${user.name}`, onchange: (event) => change({ role: event.target.value }) },
+    const named = (event) => { // arrow keys choose at once: so much power is not given by a slip
+      if (event.target.value === "admin" && !confirm(`Make ${user.name} an admin? Admins read and change everything.`)) event.target.value = user.role;
+      else change({ role: event.target.value });
+    };
+    const role = el("select", { "aria-label": `Role of ${user.name}`, onchange: named },
       ["Reader", "Editor", "Curator", "Admin"].map((name) => el("option", { value: name.toLowerCase(), selected: name.toLowerCase() === user.role }, name)));
     return el("tr", {}, el("td", {}, user.name, " ", user.disabled && el("span", { className: "tag bad" }, "closed")), el("td", {}, user.email), el("td", {}, role), el("td", { "data-label": "Since" }, day(user.created_at)),
       el("td", {}, el("span", { className: "actions" },
-        el("button", { type: "button", onclick: () => confirm(`Give ${user.name} a new password? The present one ends.`) && change({ password: true }, (a) => secret(`New password of ${user.email}:`, a.password)) }, "New password"),
-        el("button", { type: "button", className: "danger", onclick: () => (user.disabled || confirm(`Close the account of ${user.name}? They are signed out at once, and cannot sign in until it is opened again.`)) && change({ disabled: !user.disabled }) }, user.disabled ? "Reopen account" : "Close account"))));
-  }));
+        el("button", { type: "button", "aria-label": `New password: ${user.name}`, onclick: () => confirm(`Give ${user.name} a new password? The present one ends.`) && change({ password: true }, (a) => secret(`New password of ${user.email}:`, a.password)) }, "New password"),
+        el("button", { type: "button", className: "danger", "aria-label": `${user.disabled ? "Reopen account" : "Close account"}: ${user.name}`, onclick: () => (user.disabled || confirm(`Close the account of ${user.name}? They are signed out at once, and cannot sign in until it is opened again.`)) && change({ disabled: !user.disabled }) }, user.disabled ? "Reopen account" : "Close account"))));
+  })));
 }
 
 // keys
@@ -69,12 +76,12 @@ async function users() {
 async function keys() {
   const found = await attempt(() => call("GET", "/keys"));
   if (!found) return;
-  $("keys").tBodies[0].replaceChildren(...found.data.map((key) => {
+  steady($("keys"), () => $("keys").tBodies[0].replaceChildren(...found.data.map((key) => {
     const revoke = () => confirm(`Revoke “${key.name}”? Programs that use it stop working at once.`) && attempt(async () => { await call("DELETE", `/keys/${key.id}`); keys(); });
     return el("tr", {}, el("td", {}, key.name), el("td", { "data-label": "It may" }, key.scopes.join(", ")), el("td", { "data-label": "Collections" }, key.collections ? key.collections.join(", ") || "none" : "all"),
       el("td", { "data-label": "Last used" }, key.last_used_at ? day(key.last_used_at) : "never"),
-      el("td", {}, key.revoked ? el("span", { className: "tag bad" }, "revoked") : el("button", { type: "button", className: "danger", onclick: revoke }, icon("trash"), "Revoke")));
-  }));
+      el("td", {}, key.revoked ? el("span", { className: "tag bad" }, "revoked") : el("button", { type: "button", className: "danger", "aria-label": `Revoke: ${key.name}`, onclick: revoke }, icon("trash"), "Revoke")));
+  })));
   if (!found.data.length) $("keys").tBodies[0].append(el("tr", {}, el("td", { colSpan: 5, className: "hint" }, "No keys yet.")));
 }
 
@@ -110,9 +117,9 @@ if ($("users")) {
     event.preventDefault();
     attempt(async () => {
       const made = await call("POST", "/users", Object.fromEntries(new FormData(event.target)));
-      secret(`First password of ${made.email}:`, made.password);
       event.target.reset();
-      users();
+      await users();
+      secret(`First password of ${made.email}:`, made.password);
     });
   });
 }
@@ -124,9 +131,9 @@ if ($("keys")) {
     const collections = fields.getAll("collections");
     attempt(async () => {
       const made = await call("POST", "/keys", { name: fields.get("name"), scopes: fields.getAll("scopes"), collections: collections.length ? collections : null });
-      secret("The new key:", made.key);
       event.target.reset();
-      keys();
+      await keys();
+      secret("The new key:", made.key);
     });
   });
 }

@@ -1,5 +1,5 @@
 // Bars of stacked parts, one bar a day, as SVG with a legend; said in words for those who do not see it.
-import { el } from "/static/js/ui.js";
+import { day as dated, el } from "/static/js/ui.js";
 
 const SPACE = "http://www.w3.org/2000/svg";
 const HIGH = 100, STEP = 10, BAR = 7; // of the drawing; it stretches with the page
@@ -10,6 +10,8 @@ function svg(tag, properties, ...children) {
   node.append(...children);
   return node;
 }
+
+const written = (date) => dated(`${date}T12:00`); // at noon it is that day in every time zone
 
 /** days: [{day, part: number, …}], oldest first. parts: [key, words], the lowest first. nothing: said where all are 0. */
 export function stackedDays(days, parts, nothing) {
@@ -25,13 +27,13 @@ export function stackedDays(days, parts, nothing) {
       return svg("rect", { class: `part-${key}`, x: at * STEP, y: top, width: BAR, height: high });
     });
     const words = parts.filter(([key]) => day[key]).map(([key, text]) => `${day[key]} ${text.toLowerCase()}`).join(", ");
-    return svg("g", {}, svg("title", {}, `${day.day}: ${words || "no questions"}`), svg("rect", { class: "part-day", x: at * STEP, y: 0, width: BAR, height: HIGH }), ...rects);
+    return svg("g", {}, svg("title", {}, `${written(day.day)}: ${words || "no questions"}`), svg("rect", { class: "part-day", x: at * STEP, y: 0, width: BAR, height: HIGH }), ...rects);
   });
   const said = totals.filter(([, , n]) => n).map(([, words, n]) => `${n} ${words.toLowerCase()}`).join(", ");
   const drawing = svg("svg", { viewBox: `0 0 ${days.length * STEP} ${HIGH}`, preserveAspectRatio: "none", role: "img", "aria-label": `${said}; at most ${most} on one day` }, ...bars);
   return el("figure", { className: "chart" },
     el("div", { className: "chart-most hint" }, String(most)),
     drawing,
-    el("div", { className: "chart-ends hint" }, el("span", {}, days[0].day), el("span", {}, days.at(-1).day)),
+    el("div", { className: "chart-ends hint" }, el("span", {}, written(days[0].day)), el("span", {}, written(days.at(-1).day))),
     el("figcaption", {}, totals.map(([key, words, n]) => el("span", {}, el("span", { className: `swatch part-${key}` }), `${words} `, el("b", {}, String(n))))));
 }

@@ -1,5 +1,5 @@
 // The list of earlier conversations beside the chat: by day, with a way to delete each.
-import { call, el, icon, langOf, toast, withQuery } from "/static/js/ui.js";
+import { call, el, icon, langOf, steady, toast, withQuery } from "/static/js/ui.js";
 
 const place = document.getElementById("conversations");
 
@@ -21,6 +21,10 @@ export async function showConversations(open, left, cursor = null) {
     toast(error.message);
     return;
   }
+  steady(place, () => show(found, open, left, cursor));
+}
+
+function show(found, open, left, cursor) {
   if (cursor) place.querySelector(".more")?.remove();
   else place.replaceChildren();
   const again = () => showConversations(open, left);

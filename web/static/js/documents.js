@@ -1,5 +1,5 @@
 // The documents page: the library, and what is being worked on. uploads.js adds what is sent.
-import { call, calm, count, day, el, icon, langOf, size, toast, withQuery } from "/static/js/ui.js";
+import { addressed, call, calm, count, day, el, icon, langOf, size, steady, toast, withQuery } from "/static/js/ui.js";
 
 const $ = (id) => document.getElementById(id);
 const FINAL = ["ready", "ready_with_warnings", "failed", "quarantined"];
@@ -53,7 +53,7 @@ function show(document) {
   shown.set(document.id, now);
   for (const old of rows.get(document.id) || []) {
     const fresh = rowOf(document);
-    if (old.isConnected) old.replaceWith(fresh);
+    if (old.isConnected) steady(old.parentElement, () => old.replaceWith(fresh));
     rows.get(document.id)[rows.get(document.id).indexOf(old)] = fresh;
   }
   if (FINAL.includes(document.state)) watched.delete(document.id);
@@ -81,7 +81,7 @@ async function remove(document) {
 }
 
 function gone(id) {
-  for (const row of rows.get(id) || []) row.remove();
+  for (const row of rows.get(id) || []) if (row.isConnected) steady(row.parentElement, () => row.remove());
   rows.delete(id);
   shown.delete(id);
   watched.delete(id);
@@ -105,8 +105,10 @@ async function watch() {
 // the library
 
 let next = null, latest = 0;
+const keep = addressed($("filters"));
 
 export async function list(more = false) {
+  keep();
   const wanted = Object.fromEntries(new FormData($("filters")));
   const turn = (latest += 1);
   try {

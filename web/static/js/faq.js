@@ -1,15 +1,16 @@
 // The FAQ page: read, search; curators add, change, delete and import.
-import { call, calm, download, el, heldAs, icon, langOf, problemOf, toast, withQuery } from "/static/js/ui.js";
+import { addressed, call, calm, download, el, heldAs, icon, langOf, problemOf, remember, steady, toast, withQuery } from "/static/js/ui.js";
 
 const $ = (id) => document.getElementById(id);
 const mayWrite = Boolean($("list").dataset.mayWrite);
 const writable = new Set([...$("faq-form").elements.collection.options].map((option) => option.value));
 let next = null, latest = 0, editing = null;
+let written = false; // something in the form that is not saved
 
 function rowOf(entry) {
   const buttons = mayWrite && writable.has(entry.collection) && el("p", { className: "actions" },
-    el("button", { type: "button", onclick: () => edit(entry) }, icon("pen"), "Change"),
-    el("button", { type: "button", className: "danger", onclick: () => remove(entry) }, icon("trash"), "Delete"));
+    el("button", { type: "button", "aria-label": `Change: ${entry.question}`, onclick: () => edit(entry) }, icon("pen"), "Change"),
+    el("button", { type: "button", "aria-label": `Delete: ${entry.question}`, className: "danger", onclick: () => remove(entry) }, icon("trash"), "Delete"));
   return el("li", { id: entry.id }, el("details", { open: location.hash === `#${entry.id}` }, el("summary", { lang: langOf(entry.question) }, entry.question),
     el("p", { className: "text", lang: langOf(entry.answer) }, entry.answer),
     entry.variants.length ? el("p", { className: "hint" }, `Also: ${entry.variants.join(" · ")}`) : null,
@@ -22,8 +23,10 @@ async function list(more = false) {
   try {
     const found = await call("GET", withQuery("/faq", { ...wanted, limit: 50, cursor: more ? next : null }));
     if (turn !== latest) return; // another search was begun since: what comes late must not overwrite its rows
-    if (!more) $("list").replaceChildren();
-    $("list").append(...found.data.map(rowOf));
+    steady($("list"), () => {
+      if (!more) $("list").replaceChildren();
+      $("list").append(...found.data.map(rowOf));
+    });
     next = found.next;
     $("more").hidden = !next;
     $("nothing").hidden = $("list").children.length > 0;
@@ -43,14 +46,24 @@ async function point() {
 
 function edit(entry) {
   const form = $("faq-form");
+  if (written && !confirm("Discard what you wrote and did not save?")) return;
+  const into = form.elements.collection.value;
   editing = entry;
+  written = false;
   form.reset();
+  form.elements.collection.value = into; // a new entry goes where the last one went
   if (entry) {
     for (const name of ["question", "answer", "collection"]) form.elements[name].value = entry[name];
     form.elements.variants.value = entry.variants.join("\n");
   }
   form.hidden = false;
   form.elements.question.focus();
+}
+
+function close(opener) {
+  written = false;
+  $("faq-form").hidden = true;
+  (opener || $("add")).focus();
 }
 
 async function remove(entry) {
@@ -104,15 +117,19 @@ async function exportAll() {
   download(`\ufeff${rows.join("\r\n")}\r\n`, "faq.csv", "text/csv"); // the mark in front tells spreadsheets that it is UTF-8
 }
 
-$("filters").addEventListener("input", calm(() => list()));
+const keep = addressed($("filters"));
+$("filters").addEventListener("input", calm(() => { keep(); list(); }));
 $("filters").addEventListener("submit", (event) => event.preventDefault());
 $("more").addEventListener("click", () => list(true));
 if (mayWrite) {
   $("add").addEventListener("click", () => edit(null));
-  $("faq-cancel").addEventListener("click", () => { $("faq-form").hidden = true; });
+  remember($("faq-form").elements.collection, "kb.faq-into");
+  $("faq-form").addEventListener("input", () => { written = true; });
+  addEventListener("beforeunload", (event) => { if (written) event.preventDefault(); });
+  $("faq-cancel").addEventListener("click", () => close());
   $("export").addEventListener("click", exportAll);
   $("import").addEventListener("click", () => { $("import-form").hidden = false; $("import-form").elements.file.focus(); });
-  $("import-cancel").addEventListener("click", () => { $("import-form").hidden = true; });
+  $("import-cancel").addEventListener("click", () => { $("import-form").hidden = true; $("import").focus(); });
   $("import-form").addEventListener("submit", (event) => {
     event.preventDefault();
     const { file, collection } = event.target.elements;
@@ -124,15 +141,14 @@ if (mayWrite) {
     const fields = Object.fromEntries(new FormData(event.target));
     const body = { ...fields, variants: fields.variants.split("\n").map((v) => v.trim()).filter(Boolean) };
     try {
-      if (editing) await call("PATCH", `/faq/${encodeURIComponent(editing.id)}`, body);
-      else await call("POST", "/faq", body);
-      event.target.hidden = true;
+      const saved = editing ? await call("PATCH", `/faq/${encodeURIComponent(editing.id)}`, body) : await call("POST", "/faq", body);
       toast("Saved.");
-      list();
+      await list();
+      close(document.getElementById(saved.id)?.querySelector("summary"));
     } catch (error) { toast(error.message); }
   });
   const asked = heldAs("question");
-  if (asked) { edit(null); $("faq-form").elements.question.value = asked; $("faq-form").elements.answer.focus(); }
+  if (asked) { edit(null); $("faq-form").elements.question.value = asked; $("faq-form").elements.answer.focus(); written = true; }
 }
 await list();
 point();

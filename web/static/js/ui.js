@@ -117,6 +117,32 @@ export function withQuery(path, parameters) {
   return query.size ? `${path}?${query}` : path;
 }
 
+/** Show in a form what the address of its page holds behind the "#"; the function returned keeps there what the form holds now.
+ * So "back", a reload and a link show the same, and no log holds what was searched for. */
+export function addressed(form) {
+  const given = new URLSearchParams(location.hash.slice(1));
+  for (const field of form.elements) {
+    if (!given.has(field.name)) continue;
+    field.value = given.get(field.name);
+    if (field.selectedIndex === -1) field.value = ""; // no such choice, or none any more
+  }
+  return () => {
+    const held = new URLSearchParams([...new FormData(form)].filter(([, value]) => value));
+    history.replaceState(history.state, "", location.pathname + location.search + (held.size ? `#${held}` : ""));
+  };
+}
+
+/** `act` makes parts of `place` anew; who was in one of them is afterwards in its successor, or in what has its place. */
+export function steady(place, act) {
+  const controls = () => [...place.querySelectorAll("a[href], button, input, select, summary")].filter((node) => node.checkVisibility());
+  const name = (node) => node.getAttribute("aria-label") || node.textContent;
+  const was = document.activeElement, at = controls().indexOf(was);
+  act();
+  if (at < 0 || was.isConnected) return;
+  const now = controls();
+  (now.find((node) => node.tagName === was.tagName && name(node) === name(was)) || now[Math.min(at, now.length - 1)] || document.getElementById("main")).focus();
+}
+
 /** A date as the pages write it everywhere: 22 Nov 2026, in the reader's time zone. */
 export const day = (iso) => new Date(iso).toLocaleDateString("en-GB", { day: "numeric", month: "short", year: "numeric" });
 

@@ -9,7 +9,10 @@ remember($("into"), "kb.into");
 
 function summary() {
   $("uploads").hidden = !$("upload-list").children.length;
-  $("uploads-sum").textContent = [sent + failed < total ? `${sent} of ${total} sent` : `${sent} sent`, failed && `${failed} not sent`].filter(Boolean).join(", ");
+  const stored = (kind) => $("upload-list").querySelectorAll(`.row:has(.name a) .tag${kind}`).length; // what has a page of its own
+  const parts = [sent + failed < total ? `${sent} of ${total} sent` : `${sent} sent`, failed && `${failed} not sent`, stored(":is(.good, .warn)") && `${stored(":is(.good, .warn)")} ready`, stored(".bad") && `${stored(".bad")} failed`];
+  const text = parts.filter(Boolean).join(", ");
+  if ($("uploads-sum").textContent !== text) $("uploads-sum").textContent = text; // it is read aloud
 }
 
 /** A row for a file, which goes to the end of the queue. path: its name within a folder. */
@@ -154,6 +157,13 @@ new MutationObserver(summary).observe($("upload-list"), { childList: true }); //
 const creating = (on) => { $("collection-form").hidden = !on; if (on) $("collection-form").querySelector("input").focus(); };
 $("new-collection").addEventListener("click", () => creating(true));
 $("collection-cancel").addEventListener("click", () => { creating(false); $("new-collection").focus(); });
+const fields = $("collection-form").elements;
+/** A short name for a title; what has no letters of the Latin alphabet is for its owner to name. */
+const short = (title) => title.normalize("NFKD").replace(/\p{M}/gu, "").toLowerCase().replace(/ß/g, "ss").replace(/[^a-z0-9._]+/g, "-").replace(/^[^a-z0-9]+|-+$/g, "").slice(0, 64);
+let own = false; // whether the short name was written by hand
+const right = () => fields.name.setCustomValidity(fields.name.validity.patternMismatch ? "Only a-z, 0-9, dot, dash and underscore, a letter or digit first." : "");
+fields.title.addEventListener("input", () => { if (!own) { fields.name.value = short(fields.title.value); right(); } });
+fields.name.addEventListener("input", () => { own = Boolean(fields.name.value); right(); });
 $("collection-form").addEventListener("submit", async (event) => {
   event.preventDefault();
   const fields = new FormData(event.target);
@@ -166,6 +176,8 @@ $("collection-form").addEventListener("submit", async (event) => {
     $("nowhere").hidden = true;
     creating(false);
     event.target.reset();
+    own = false;
+    $("new-collection").focus();
     toast(`Created ${made.title}.`);
   } catch (error) { toast(error.message); }
 });
