@@ -48,7 +48,9 @@ APP_ONLY = {
     "revoke_key": "admin",
     "unanswered": "faq:write",
     "feedback": "faq:write",
+    "list_audit": "admin",
     "list_grants": "admin",
+    "list_all_grants": "admin",
     "set_grant": "admin",
     "list_groups": "admin",
     "create_group": "admin",
@@ -67,6 +69,7 @@ PAGES = {
     "admin.users": "admin",
     "admin.keys": "admin",
     "admin.access": "admin",
+    "admin.audit": "admin",
     "admin.unanswered": "faq:write",
     "admin.feedback": "faq:write",
 }

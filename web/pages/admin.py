@@ -30,6 +30,7 @@ PAGES = (
     ("/admin/users", "admin.users", "admin", "admin_users.html"),
     ("/admin/access", "admin.access", "admin", "admin_access.html"),
     ("/admin/keys", "admin.keys", "admin", "admin_keys.html"),
+    ("/admin/audit", "admin.audit", "admin", "admin_audit.html"),
     ("/admin/unanswered", "admin.unanswered", "faq:write", "admin_unanswered.html"),
     ("/admin/feedback", "admin.feedback", "faq:write", "admin_feedback.html"),
 )

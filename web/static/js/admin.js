@@ -1,7 +1,7 @@
 // The administration pages; each part runs on the page that has its elements.
 import { stackedDays } from "/static/js/chart.js";
 import { REASONS } from "/static/js/reasons.js";
-import { call, copy, day, el, icon, langOf, steady, toast, withHeld, withQuery } from "/static/js/ui.js";
+import { call, copy, day, el, icon, langOf, moment, steady, toast, withHeld, withQuery } from "/static/js/ui.js";
 
 const $ = (id) => document.getElementById(id);
 const attempt = async (act) => { try { return await act(); } catch (error) { toast(error.message); return null; } };
@@ -85,7 +85,7 @@ async function keys() {
   if (!found.data.length) $("keys").tBodies[0].append(el("tr", {}, el("td", { colSpan: 5, className: "hint" }, "No keys yet.")));
 }
 
-// unanswered questions, and feedback
+// unanswered questions, feedback, and the audit log
 
 let next = null;
 const asked = (question) => el("td", {}, el("span", { className: "clip", title: question, lang: langOf(question) }, question));
@@ -109,6 +109,9 @@ const unanswered = (more = false) => page("unanswered", (row) => el("tr", {}, as
 const feedback = (more = false) => page("feedback", (row) => el("tr", {}, asked(row.question),
   el("td", { "data-label": "It helped" }, el("span", { className: `tag ${row.rating === "up" ? "good" : "bad"}` }, row.rating === "up" ? "yes" : "no")),
   el("td", {}, el("span", { className: "clip" }, [REASONS[row.reason] || row.reason, row.comment].filter(Boolean).join(": "))), when(row.created_at, "When"), answerIt(row.question)), "Nobody has rated an answer yet.", more);
+
+const audit = (more = false) => page("audit", (row) => el("tr", {}, el("td", { className: "when" }, moment(row.at)), el("td", {}, row.who), el("td", {}, row.what),
+  el("td", {}, el("span", { className: "clip", lang: langOf(row.object) }, row.object), row.detail && el("span", { className: "hint" }, row.detail))), "Nothing was changed yet.", more);
 
 if ($("status")) { status(); answerDays(); }
 if ($("users")) {
@@ -137,7 +140,7 @@ if ($("keys")) {
     });
   });
 }
-for (const [id, show] of [["unanswered", unanswered], ["feedback", feedback]]) {
+for (const [id, show] of [["unanswered", unanswered], ["feedback", feedback], ["audit", audit]]) {
   if (!$(id)) continue;
   show();
   $("more").addEventListener("click", () => show(true));

@@ -146,6 +146,9 @@ export function steady(place, act) {
 /** A date as the pages write it everywhere: 22 Nov 2026, in the reader's time zone. */
 export const day = (iso) => new Date(iso).toLocaleDateString("en-GB", { day: "numeric", month: "short", year: "numeric" });
 
+/** The same with the time of day. */
+export const moment = (iso) => `${day(iso)}, ${new Date(iso).toLocaleTimeString("en-GB", { hour: "2-digit", minute: "2-digit" })}`;
+
 /** `1 page`, `2 pages`. */
 export const count = (n, one, many = `${one}s`) => `${n} ${n === 1 ? one : many}`;
 
