@@ -15,6 +15,7 @@ import nh3
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
+from kb.index.languages import language
 from kb.types import Answer, Citation
 from web.wide_rows import upright
 
@@ -45,6 +46,11 @@ def answer_html(answer: Answer) -> str:
     # stored text marks its headings with "#"; the quotation itself keeps them
     text = _HEADING_SIGNS.sub(r"\1", answer.text) if quoted else answer.text
     return to_html(text, answer.citations, quoted=quoted)
+
+
+def languages(answer: Answer) -> dict[str, str]:
+    """ISO 639 codes of question and answer, '' where unclear: a screen reader reads each with its own voice."""
+    return {"question": language(answer.question), "text": language(answer.text)}
 
 
 def to_html(text: str, citations: Sequence[Citation] = (), *, quoted: bool = False) -> str:

@@ -31,6 +31,21 @@ def test_an_answer_is_read_aloud_once_as_what_it_is(site: Site, page: Any) -> No
     assert page.inner_text("#announce") == "No answer found: The documents hold no answer to this."
 
 
+def test_questions_answers_and_passages_are_read_in_their_language(site: Site, page: Any) -> None:
+    open_chat(site, page, "Der Ausflug ist am Montag und führt nach Ulm.")
+    ask(page, "wann ist der ausflug")
+
+    def spoken() -> list[str]:
+        return [page.get_attribute(part, "lang") for part in (".asked h2", f"{DONE} .prose")]
+
+    assert spoken() == ["de", "de"] and page.locator("#announce [lang=de]").count() == 1
+    page.click(f"{DONE} a.cite")
+    page.wait_for_selector("#evidence-text[lang=de]")
+    page.reload()
+    page.locator(DONE).wait_for()
+    assert spoken() == ["de", "de"]
+
+
 def test_a_greeting_is_not_called_an_answer_that_was_not_found(site: Site, page: Any) -> None:
     from dataclasses import replace
 

@@ -17,7 +17,7 @@ from web import auth
 from web.endpoints import Reply, endpoint, reply
 from web.idempotency import Claim, Recall, claim
 from web.problems import Gone, known, problem
-from web.render import answer_html
+from web.render import answer_html, languages
 from web.responses import AnswerOut, PassagesOut, answer_json, browser, citation_json, passage_json
 from web.schemas import AskIn, SearchIn
 from web.sse import answering, encode, reader_present, stream
@@ -149,7 +149,7 @@ def _pieces(events: Iterator[Event | None], told: _Told) -> Iterator[str]:
                 if told.claim is not None:
                     told.claim.settle(200, json.dumps(shown, ensure_ascii=False))
                 if told.browser:
-                    shown["html"] = answer_html(event.data)
+                    shown |= {"html": answer_html(event.data), "languages": languages(event.data)}
             yield encode(event.kind, shown)
             if ended:
                 return

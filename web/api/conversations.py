@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from flask import Response
 
 from web.endpoints import Reply, endpoint, page, reply
-from web.render import answer_html
+from web.render import answer_html, languages
 from web.responses import AnswerList, AnswerOut, ConversationList, ConversationOut, answer_json, browser
 from web.schemas import FeedbackIn, Paging
 
@@ -84,6 +84,6 @@ def get_conversation(kb: Kb, principal: Principal, *, id: str) -> Response:
     for answer in kb.conversations.messages(principal, id):
         shown = answer_json(answer, principal)
         if browser():
-            shown["html"] = answer_html(answer)
+            shown |= {"html": answer_html(answer), "languages": languages(answer)}
         data.append(shown)
     return reply({"data": data, "next": None})

@@ -10,6 +10,7 @@ from flask import Flask, Response, make_response, render_template, request
 from pydantic import Field
 
 from kb.errors import NotFound
+from kb.index.languages import language
 from web import auth
 from web.auth import Policy
 from web.endpoints import Reply, endpoint, page, reply
@@ -148,6 +149,7 @@ def excerpt(kb: Kb, principal: Principal, *, id: str, query: ExcerptQuery) -> Re
     return reply(
         {
             "title": found.title,
+            "language": language(found.text[start:end]),
             "revision": found.revision,
             "page": bisect_right(found.page_starts, start) or None,
             "before": found.text[max(0, start - CONTEXT) : start],

@@ -80,7 +80,9 @@ export class AnswerView {
     if (answer.support === "partial") this.label.append(el("span", { className: "tag warn" }, "Partly supported"));
     if (answer.support === "none" && answer.answerable) this.label.append(el("span", { className: "tag bad" }, "Not supported by the sources"));
     this.body.innerHTML = answer.html;
-    speak(this.body, answer.text);
+    speak(this.body, answer.text, answer.languages?.text);
+    const question = this.node.previousElementSibling?.querySelector("h2");
+    if (question) speak(question, answer.question, answer.languages?.question);
     for (const code of this.body.querySelectorAll("pre, table")) code.tabIndex = 0; // those that scroll must be reached by keys
     if (answer.notice) this.note(answer.notice, answer.tier === "extractive");
     this.body.addEventListener("click", (event) => {

@@ -14,7 +14,7 @@ let here = location.pathname; // the conversation on the page; the address chang
 let filled = null; // the answer whose beginning was kept in sight
 
 /** Have it read aloud: what kind of thing it is, in the page's language, and a text in its own. */
-const say = (kind, text = "") => $("announce").replaceChildren(kind, el("span", { lang: langOf(text) }, text));
+const say = (kind, text = "", lang = null) => $("announce").replaceChildren(kind, el("span", { lang }, text));
 const below = () => scroller.scrollHeight - scroller.scrollTop - scroller.clientHeight;
 const toEnd = () => { scroller.scrollTop = scroller.scrollHeight; };
 
@@ -109,7 +109,7 @@ function finished(view, answer, collection) {
   entitle();
   save.hidden = false;
   const text = view.spoken();
-  say(`${view.kind}: `, `${text.slice(0, 300)}${text.length > 300 ? "…" : ""}`);
+  say(`${view.kind}: `, `${text.slice(0, 300)}${text.length > 300 ? "…" : ""}`, view.body.lang || null);
   if (!answer.answerable && collection) view.offer("Ask in all collections", () => { if (free()) { choose(""); ask(view.question); } });
   if (answer.conversation_id !== conversation) {
     conversation = answer.conversation_id;

@@ -79,6 +79,7 @@ export async function openEvidence(source, passage, from) {
   try {
     const found = await call("GET", `/documents/${id}/excerpt?${query}`);
     if (shown !== source) return; // another source was opened meanwhile
+    speak(text, found.passage, found.language);
     const [before, after] = [found.before && `…${plain(found.before)}`, found.after && `${plain(found.after)}…`];
     text.replaceChildren(...laid([[before, around], ...marked(found.passage, quote), [after, around]]));
     const exact = placeOf(found.passage, quote, passage.start); // of a long passage, the document marks what was quoted

@@ -160,9 +160,9 @@ export function langOf(text) {
   return signs.length * 4 >= text.length && signs.length ? SCRIPTS.find(([, script]) => script.test(text))[0] : null;
 }
 
-/** Mark `node`, which holds `text`, with the text's language. */
-export function speak(node, text) {
-  const lang = langOf(text);
+/** Mark `node`, which holds `text`, with the text's language. known: what the server found, for other scripts. */
+export function speak(node, text, known) {
+  const lang = langOf(text) || known;
   if (lang) node.lang = lang;
   else node.removeAttribute("lang");
 }
