@@ -204,6 +204,20 @@ def test_the_sum_of_an_upload_says_what_became_of_it(site: Site, page: Any) -> N
     page.wait_for_selector("#uploads-sum:text-is('2 sent, 1 ready, 1 failed')")
 
 
+def test_a_finger_is_not_asked_to_drop_files(site: Site, page: Any, chromium: Any) -> None:
+    phone = chromium.new_context(
+        base_url=site.url, is_mobile=True, has_touch=True, storage_state=page.context.storage_state()
+    )
+    touched = phone.new_page()
+    for here, words in (
+        (page, "Drop files anywhere on this page, or choose files or a folder"),
+        (touched, "Choose files"),
+    ):
+        here.goto("/documents")
+        assert here.inner_text("#drop p:has(#files)").split() == words.split()
+    phone.close()
+
+
 def test_long_names_and_many_collections_fit_a_phone(site: Site, page: Any) -> None:
     for n in range(40):
         site.kb.collections.create(

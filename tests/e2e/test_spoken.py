@@ -80,6 +80,20 @@ def test_saying_what_was_wrong_leaves_the_focus_where_it_was(site: Site, page: A
     assert found.comment == "It is 30 since May."
 
 
+def test_the_menu_of_a_phone_closes_behind_who_leaves_it_by_keys(site: Site, page: Any) -> None:
+    page.set_viewport_size({"width": 390, "height": 844})
+    open_chat(site, page, "Everybody has 27 days of leave.")
+    page.wait_for_selector("#conversations p", state="attached")
+    page.click("#menu")
+    page.wait_for_selector("#drawer a:has-text('New question')")
+    page.wait_for_timeout(300)  # the drawer slides in
+    page.focus("#drawer a:has-text('New question')")
+    assert page.get_attribute("#menu", "aria-expanded") == "true"
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.querySelector('#main').contains(document.activeElement)")
+    assert page.get_attribute("#menu", "aria-expanded") == "false"
+
+
 def test_a_passing_message_does_not_cover_what_is_written(site: Site, page: Any) -> None:
     open_chat(site, page, "Everybody has 27 days of leave.")
     ask(page, "leave")

@@ -35,6 +35,7 @@ def test_who_may_write_nowhere_is_told(world: World) -> None:
     for path in ("/documents", "/faq"):
         page = world.browser("curator").get(path).get_data(as_text=True)
         assert re.search(r'class="(wrong|note)"( id="nowhere")?>.*There is no collection', page), path
+    assert 'id="add" disabled' in page and 'id="import" disabled' in page  # a form that cannot be sent
     page = world.browser("editor").get("/documents").get_data(as_text=True)
     assert 'id="nowhere" hidden' in page
 
@@ -75,6 +76,12 @@ def test_curators_see_what_people_thought_of_their_answers(world: World) -> None
     assert 'id="feedback"' in curator.get("/admin/feedback").get_data(as_text=True)
     assert reader.get("/app/feedback").status_code == 403
     assert reader.get("/admin/feedback").status_code == 404
+
+
+def test_where_curators_are_is_marked_in_their_menu(world: World) -> None:
+    for role, marked in (("curator", "/faq"), ("admin", "/admin")):
+        page = world.browser(role).get("/admin/unanswered").get_data(as_text=True)
+        assert f'<a href="{marked}" aria-current="page">' in page.split("</header>", 1)[0], role
 
 
 def test_open_pages_keep_the_menu_of_who_is_signed_in(world: World) -> None:

@@ -17,9 +17,11 @@ if (button && drawer) {
   document.addEventListener("keydown", (event) => {
     if (event.key === "Escape" && isOpen()) { event.preventDefault(); show(false); button.focus(); }
   });
-  document.addEventListener("click", (event) => {
-    if (isOpen() && !drawer.contains(event.target) && !button.contains(event.target)) show(false);
-  });
+  for (const kind of ["click", "focusin"]) { // who goes on by keys must not be in what the drawer covers
+    document.addEventListener(kind, (event) => {
+      if (isOpen() && !drawer.contains(event.target) && !button.contains(event.target)) show(false);
+    });
+  }
 }
 
 // What was written and not sent is not for who signs in next.
