@@ -170,9 +170,4 @@ def _asked(kb: Any, query: Mapping[str, Any], faq_ids: Mapping[str, str]) -> Lin
 
 
 def _history(query: Mapping[str, Any]) -> tuple[Turn, ...]:
-    turns = query.get("history") or []
-    return tuple(
-        Turn("user" if turn["role"] == "user" else "assistant", turn["text"])
-        for turn in turns
-        if turn.get("text")
-    )
+    return tuple(Turn(turn["role"], turn["text"]) for turn in query.get("history") or () if turn["text"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 from kb.errors import Invalid
 
 POINTER = 40  # characters around the path in a text such as "(see pdfs/a.pdf)"
+LISTS = ("doc_ids", "answers", "variants")
 ALL_NEEDED = ("multihop_", "multidoc_", "rgb_int")  # sets in which every gold document is needed, not any
 
 
@@ -87,15 +89,50 @@ def _find(directory: Path, stem: str, *, required: bool = True) -> Path | None:
 
 def _rows(path: Path | None, fields: tuple[str, ...]) -> Iterator[Mapping[str, Any]]:
     assert path is not None
+    for number, line in enumerate(_lines(path), 1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except ValueError as error:
+            raise Invalid(f"{path}, line {number}: not JSON ({error}).") from error
+        if wrong := _wrong(row, fields):
+            raise Invalid(f"{path}, line {number}: {wrong}.")
+        yield row
+
+
+def _lines(path: Path) -> Iterator[str]:
     opener: Any = gzip.open if path.suffix == ".gz" else open
-    with opener(path, "rt", encoding="utf-8-sig") as lines:
-        for number, line in enumerate(lines, 1):
-            if not line.strip():
-                continue
-            try:
-                row = json.loads(line)
-            except ValueError as error:
-                raise Invalid(f"{path}, line {number}: not JSON ({error}).") from error
-            if not isinstance(row, dict) or any(not isinstance(row.get(field), str) for field in fields):
-                raise Invalid(f"{path}, line {number}: needs the text fields {', '.join(fields)}.")
-            yield row
+    try:
+        with opener(path, "rt", encoding="utf-8-sig") as lines:
+            yield from lines
+    except (UnicodeDecodeError, gzip.BadGzipFile, zlib.error, EOFError) as error:
+        raise Invalid(f"{path} cannot be read: {error}.") from error
+
+
+def _wrong(row: Any, fields: tuple[str, ...]) -> str:
+    """What of a row does not fit the schema; empty: nothing. Fields that the schema does not know are anybody's."""
+    if not isinstance(row, dict) or any(not isinstance(row.get(field), str) for field in fields):
+        return f"needs the text fields {', '.join(fields)}"
+    for name in LISTS:  # a bare text would be scored by its letters
+        if row.get(name) is not None and not _all(row[name], str):
+            return f"{name} must be a list of texts"
+    if not isinstance(row.get("answerable", True), bool):
+        return "answerable must be true or false"
+    if not isinstance(row.get("question") or "", str):
+        return "question must be a text"
+    turns = row.get("history")
+    if turns is None:
+        return ""
+    if not _all(turns, dict):
+        return "history must be a list of turns, each with a role and a text"
+    for place, turn in enumerate(turns, 1):
+        if turn.get("role") not in ("user", "assistant"):
+            return f"turn {place} of the history needs a role: user or assistant"
+        if not isinstance(turn.get("text"), str):
+            return f"turn {place} of the history needs a text"
+    return ""
+
+
+def _all(values: Any, kind: type) -> bool:
+    return isinstance(values, list) and all(isinstance(value, kind) for value in values)

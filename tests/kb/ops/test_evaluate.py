@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 from ingest import ingestor
 from kb.app import build
+from kb.commands.evaluate import evaluate_
 from kb.errors import Invalid
 from kb.ops.evaluate import evaluate
 from kb.ops.evaluate_score import auroc, contains, figures
@@ -256,3 +258,40 @@ def test_a_folder_that_is_no_set_is_named(tmp_path: Path, name: str, content: st
     (tmp_path / "queries.jsonl").write_text('{"id": "q", "text": "x"}')
     with pytest.raises(Invalid, match="corpus"):
         read_set(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (
+            {"history": [{"role": "user", "text": "Hi"}, {"text": "And?"}]},
+            "turn 2 of the history needs a role",
+        ),
+        ({"history": [{"role": "user"}]}, "turn 1 of the history needs a text"),
+        ({"history": "before"}, "history must be a list of turns"),
+        ({"history": ["before"]}, "history must be a list of turns"),
+        ({"doc_ids": "d"}, "doc_ids must be a list of texts"),
+        ({"answers": "free"}, "answers must be a list of texts"),
+        ({"answerable": "false"}, "answerable must be true or false"),
+    ],
+)
+def test_a_question_that_does_not_fit_is_named_by_file_and_line(
+    tmp_path: Path, given: dict[str, Any], said: str
+) -> None:
+    good = {"id": "q", "text": "Is parking free?", "history": None, "doc_ids": ["d"]}
+    directory = write(tmp_path / "set", [{"id": "d", "text": "Parking is free."}], [good, {**good, **given}])
+    done = CliRunner().invoke(evaluate_, [str(directory)])
+    assert isinstance(done.exception, Invalid), done.exception
+    assert f"queries.jsonl.gz, line 2: {said}" in done.exception.detail
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"no gzip", gzip.compress(b'{"id": "q", "text": "x"}', mtime=0)[:-9], gzip.compress(b"\xff", mtime=0)],
+    ids=["not packed", "cut short", "not UTF-8"],
+)
+def test_a_file_that_cannot_be_unpacked_is_named(tmp_path: Path, content: bytes) -> None:
+    directory = write(tmp_path / "set", [{"id": "d", "text": "t"}], [])
+    (directory / "queries.jsonl.gz").write_bytes(content)
+    with pytest.raises(Invalid, match=r"queries\.jsonl\.gz cannot be read"):
+        read_set(directory)
