@@ -158,7 +158,7 @@ class RowReport(Out):
     """What became of one row of an import. Rows count from 1, a CSV's heading row not counted."""
 
     row: int
-    status: Literal["created", "updated", "failed"]
+    status: Literal["created", "updated", "unchanged", "failed"]
     id: str | None = None
     detail: str | None = None
 
@@ -167,7 +167,8 @@ class ImportReport(Out):
     """What became of an import."""
 
     created: int
-    updated: int  # rows that named an entry by its id
+    updated: int  # rows that named an entry by its id, and changed it
+    unchanged: int  # rows that named an entry by its id, and are as it is
     failed: int
     rows: list[RowReport]
 

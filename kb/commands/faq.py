@@ -6,6 +6,7 @@ import csv
 import json
 import os
 import sys
+from collections import Counter
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -34,14 +35,14 @@ def read_file(path: Path) -> list[Any]:
         raise Invalid(f"{path}: {error.detail}", errors=error.errors) from None
 
 
-def import_rows(kb: Kb, rows: list[Any], collection: str) -> tuple[int, list[tuple[int, str]]]:
-    """An entry a row: (how many were changed, not added; row number and what is wrong of those that could not be)."""
-    changed, problems = 0, []
+def import_rows(kb: Kb, rows: list[Any], collection: str) -> tuple[Counter[str], list[tuple[int, str]]]:
+    """An entry a row: (how many became what: `Faqs.put`; row number and what is wrong of those that could not be)."""
+    became, problems = Counter[str](), []
     for number, row in enumerate(rows, 1):
         try:
             if not isinstance(row, dict):
                 raise Invalid("It is no object with question and answer.")
-            _, created = patiently(
+            _, done = patiently(
                 partial(
                     kb.faqs.put,
                     SYSTEM,
@@ -53,10 +54,10 @@ def import_rows(kb: Kb, rows: list[Any], collection: str) -> tuple[int, list[tup
                     language=str(row.get("language") or ""),
                 )
             )
-            changed += not created
+            became[done] += 1
         except KbError as error:
             problems.append((number, error.detail))
-    return changed, problems
+    return became, problems
 
 
 @faq.command("import")
@@ -68,8 +69,10 @@ def import_(file: Path, collection: str) -> None:
     A row with the id of an entry, as `export` writes it, changes that entry.
     """
     rows = read_file(file)
-    changed, problems = import_rows(build(), rows, collection)
-    those = f" ({changed} changed)" if changed else ""
+    became, problems = import_rows(build(), rows, collection)
+    named = [("updated", "changed"), ("unchanged", "unchanged")]
+    some = ", ".join(f"{became[status]} {word}" for status, word in named if became[status])
+    those = f" ({some})" if some else ""
     click.echo(f"{len(rows) - len(problems)} of {len(rows)} entries imported{those}.")
     for number, detail in problems:
         click.echo(f"row {number}: {detail}", err=True)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
-from typing import Any
+from datetime import datetime
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,7 @@ from kb.store.values import aware, clean, new_id, now
 from kb.types import FaqEntry, Principal
 
 Embed = Callable[[list[str]], NDArray[np.float32]]
+Became = Literal["created", "updated", "unchanged"]
 QUESTION, ANSWER, VARIANTS = 2000, 50_000, 100
 TRIES = 5  # of an update, when others change the same entry meanwhile
 
@@ -85,7 +87,10 @@ class Faqs:
         language: str | None = None,
         collection: str | None = None,
     ) -> FaqEntry:
-        """Change what is given, keep the rest. Answers from this commit on. Busy when others keep changing it."""
+        """Change what is given, keep the rest. Answers from this commit on. Busy when others keep changing it.
+
+        Where nothing would be other than it is, nothing is written: the entry as it was.
+        """
         need(principal, "faq:write")
         for _ in range(TRIES):
             with self.db.read() as session:
@@ -96,6 +101,10 @@ class Faqs:
                 before.answer if answer is None else answer,
             )
             reworded = texts != [before.question, *before.variants]
+            tongue = before.language if language is None else clean(language)
+            stays = collection in (None, before.collection)
+            if not reworded and stays and (text, tongue) == (before.answer, before.language):
+                return before
             vectors, encoder = self._vectors(texts) if reworded else (None, "")
             with self.db.write() as session:
                 if _find(session, principal, id, "write") != before:
@@ -104,8 +113,7 @@ class Faqs:
                 if collection is not None:
                     scope = allowed(session, principal, collections=(collection,), permission="write")
                     row.collection_id = next(iter(scope.collection_ids))
-                row.question, row.answer, row.updated_at = texts[0], text, now()
-                row.language = row.language if language is None else clean(language)
+                row.question, row.answer, row.language, row.updated_at = texts[0], text, tongue, now()
                 if vectors is not None:
                     session.execute(delete(FaqWordingRow).where(FaqWordingRow.faq_id == id))
                     _word(session, id, texts, vectors, encoder)
@@ -115,8 +123,8 @@ class Faqs:
                 return _find(session, principal, id, "write")
         raise Busy("This entry is being changed by others. Look at it again, then change it.", retry_after=1)
 
-    def put(self, principal: Principal, id: str | None, **fields: Any) -> tuple[FaqEntry, bool]:
-        """Change the entry with this id, as an exported file names it; create one where there is none: (entry, True).
+    def put(self, principal: Principal, id: str | None, **fields: Any) -> tuple[FaqEntry, Became]:
+        """Change the entry with this id, as an exported file names it; create one where there is none.
 
         fields: those of `create`. Raises what `create` and `update` do.
         """
@@ -124,8 +132,10 @@ class Faqs:
             with suppress(
                 NotFound
             ):  # of another installation, or deleted since; a collection is looked for below
-                return self.update(principal, id, **fields), False
-        return self.create(principal, **fields), True
+                before = self.get(principal, id)
+                entry = self.update(principal, id, **fields)
+                return entry, "unchanged" if entry == before else "updated"
+        return self.create(principal, **fields), "created"
 
     def delete(self, principal: Principal, id: str) -> None:
         """Gone from every answer with this commit."""

@@ -284,6 +284,16 @@ def test_an_exported_faq_comes_back_changed_not_doubled(world: World) -> None:
     assert all(after[entry["id"]] == f"{entry['answer']} Really." for entry in before)
 
 
+def test_an_exported_faq_that_comes_back_as_it_was_is_unchanged(world: World) -> None:
+    rest = world.rest()
+    rest.post("/faq/import?collection=docs", json=[{"question": "Is there cake?", "answer": "No."}])
+    before, version = rest.get("/faq?limit=200").get_json(), world.kb.faqs.version()
+    report = rest.post("/faq/import", json=before).get_json()
+    assert (report["unchanged"], report["created"], report["updated"]) == (len(before["data"]), 0, 0)
+    assert {row["status"] for row in report["rows"]} == {"unchanged"}
+    assert rest.get("/faq?limit=200").get_json() == before and world.kb.faqs.version() == version
+
+
 @pytest.mark.parametrize(
     ("body", "kind", "status"),
     [(b"\xff\xfe", "text/csv", 422), (b"a,b\n1,2", "text/csv", 422), (b"{", "application/json", 422), (b"3", "application/json", 422), (b"x", "text/plain", 415)],

@@ -113,9 +113,8 @@ def import_faq(kb: Kb, principal: Principal, *, query: ImportQuery) -> Response:
     rows = read_rows(KINDS[kind], raw)
     reports = [_import(kb, principal, number, row, collection) for number, row in enumerate(rows, 1)]
     count = Counter(report.status for report in reports)
-    return reply(
-        ImportReport(created=count["created"], updated=count["updated"], failed=count["failed"], rows=reports)
-    )
+    counts = {name: count[name] for name in ("created", "updated", "unchanged", "failed")}
+    return reply(ImportReport(**counts, rows=reports))
 
 
 def _form() -> tuple[str, bytes, str | None]:
@@ -136,7 +135,7 @@ def _import(kb: Kb, principal: Principal, number: int, row: object, collection: 
         if isinstance(row, dict) and collection and not row.get("collection"):
             row = {**row, "collection": collection}
         named = str(row.pop("id", "") or "") if isinstance(row, dict) else ""
-        entry, created = kb.faqs.put(principal, named or None, **_fields(FaqIn.model_validate(row)))
+        entry, became = kb.faqs.put(principal, named or None, **_fields(FaqIn.model_validate(row)))
     except ValidationError as error:
         found = field_errors(error)
         return RowReport(
@@ -148,7 +147,7 @@ def _import(kb: Kb, principal: Principal, number: int, row: object, collection: 
         if error.status >= 500:
             raise
         return RowReport(row=number, status="failed", detail=error.detail)
-    return RowReport(row=number, status="created" if created else "updated", id=entry.id)
+    return RowReport(row=number, status=became, id=entry.id)
 
 
 def _fields(body: FaqIn) -> dict[str, Any]:

@@ -207,6 +207,8 @@ def test_faq_files_with_semicolons(kb, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert json.loads(kb("faq", "list", "--json").stdout)["data"][0]["answer"] == "Now, here"
     assert kb("faq", "export", str(tmp_path / "out.csv")).returncode == 0
+    same = kb("faq", "import", str(tmp_path / "out.csv"))
+    assert same.stdout == "1 of 1 entries imported (1 unchanged).\n", same.stderr
     edited = (tmp_path / "out.csv").read_text().replace("Now, here", "Later, there")
     (tmp_path / "out.csv").write_text(edited)
     again = kb("faq", "import", str(tmp_path / "out.csv"))

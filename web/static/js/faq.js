@@ -88,7 +88,8 @@ async function importFile(file, collection) {
   } catch { tell("The server cannot be reached. Check the network and try again."); return; }
   if (!response.ok) { tell((await problemOf(response)).message); return; }
   const report = await response.json();
-  tell(`${report.created} added${report.updated ? `, ${report.updated} changed` : ""}${report.failed ? `, ${report.failed} not:` : "."}`, report.rows.filter((row) => row.status === "failed"));
+  const became = [`${report.created} added`, report.updated && `${report.updated} changed`, report.unchanged && `${report.unchanged} unchanged`, report.failed && `${report.failed} not`];
+  tell(became.filter(Boolean).join(", ") + (report.failed ? ":" : "."), report.rows.filter((row) => row.status === "failed"));
   $("import-form").hidden = true;
   list();
 }
