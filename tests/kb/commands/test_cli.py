@@ -216,6 +216,17 @@ def test_faq_files_with_semicolons(kb, tmp_path: Path) -> None:
     assert [e["answer"] for e in json.loads(kb("faq", "list", "--json").stdout)["data"]] == ["Later, there"]
 
 
+def test_doctor_notes_servers_that_are_named_and_do_not_answer(kb) -> None:
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))  # and nobody listens
+        url = f"http://127.0.0.1:{closed.getsockname()[1]}"
+        done = kb("doctor", KB_TIKA_URL=f"{url},{url}/second", KB_LLM_URL=f"{url}/v1")
+    assert done.returncode == 0 and "Everything agrees." in done.stdout, done.stderr
+    notes = [line for line in done.stdout.splitlines() if line.startswith("note: ")]
+    assert ["KB_TIKA_URL" in note for note in notes] == [True, True, False]
+    assert "KB_LLM_URL" in notes[2] and "does not answer" in notes[2]
+
+
 def test_up_refuses_a_port_that_is_taken(started) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
