@@ -16,7 +16,6 @@ is the time of a 24-layer model extrapolated from the fixed part (embedding, hea
 from __future__ import annotations
 
 import argparse
-import multiprocessing
 import os
 import sys
 import tempfile
@@ -30,6 +29,7 @@ sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent.parent)]
 
 import model_random  # noqa: E402
 import numpy as np  # noqa: E402
+from child import Child  # noqa: E402
 from read_ceiling import ReadCeiling  # noqa: E402
 
 THREADS = 2
@@ -137,26 +137,6 @@ def serve(
             pipe.send(time.perf_counter() - begun)
 
 
-class Child:
-    """An engine's process."""
-
-    def __init__(self, name: str, *job: Any) -> None:
-        context = multiprocessing.get_context("spawn")
-        self.pipe, theirs = context.Pipe()
-        self._process = context.Process(target=serve, args=(theirs, name, *job))
-        self._process.start()
-        theirs.close()
-        self.pipe.recv()
-
-    def ask(self, kind: str, number: int) -> float:
-        self.pipe.send((kind, number))
-        return float(self.pipe.recv())
-
-    def close(self) -> None:
-        self.pipe.send(None)
-        self._process.join()
-
-
 def touched(layers: int, layout: str) -> tuple[float, float]:
     """Bytes of weights one token reads: (embedding and head, one layer)."""
     from kb.llm.local import quant
@@ -199,7 +179,7 @@ def main() -> None:
         results: dict[tuple[str, str, int], list[float]] = {}
         ceilings: list[float] = []
         for group in [[name] for name in names] if options.apart else [names]:
-            children = {name: Child(name, *job) for name in group}
+            children = {name: Child(serve, name, *job) for name in group}
             measure(children, works, options, results, ceilings)
             for child in children.values():
                 child.close()
