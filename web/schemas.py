@@ -166,7 +166,9 @@ class DocumentIn(Strict):
 
     collection: Name = Field("default", description="Collection the document belongs to.")
     external_id: Annotated[Text, Field(max_length=500)] | None = Field(
-        None, description="The caller's own id. New bytes under the same id become a new revision."
+        None,
+        description="The caller's own id; the file's name if not given. Other bytes under the same id become a new "
+        "revision, which takes the place of the one before: `revision` in the answer is above 1 then.",
     )
     title: Annotated[Text, Field(max_length=500)] | None = None
     metadata: Annotated[Text, Field(max_length=20_000)] | None = Field(

@@ -159,7 +159,7 @@ FOLDER = """() => {
 
 
 def test_nothing_is_lost_without_a_word(site: Site, page: Any, tmp_path: Path) -> None:
-    """A question that is too long, a folder with two files of one name, a file that replaces another, an import."""
+    """A question that is too long, a folder with two files of one name, an import."""
     page.goto(site.url)
     page.wait_for_load_state("load")
     page.fill("#question", "x" * 8001)
@@ -174,10 +174,6 @@ def test_nothing_is_lost_without_a_word(site: Site, page: Any, tmp_path: Path) -
     page.wait_for_selector("#uploads-sum:text-is('2 sent')")
     names = [d.external_id for d in site.kb.documents.list(SYSTEM)[0]]
     assert sorted(names) == ["d/x/a.txt", "d/y/a.txt"]
-    for text in (b"one", b"two"):
-        page.set_input_files("#files", [{"name": "b.txt", "mimeType": "text/plain", "buffer": text}])
-        page.wait_for_selector(f"#uploads-sum:text-is('{3 if text == b'one' else 4} sent')")
-    page.wait_for_selector("#toasts:has-text('b.txt replaces the file of that name in handbook')")
 
     rows = tmp_path / "faq.csv"
     rows.write_text("question,answer\nWhen?,Now.\nWho?,\n")

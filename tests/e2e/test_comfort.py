@@ -136,6 +136,46 @@ def test_a_file_that_was_not_sent_can_be_sent_again(site: Site, page: Any) -> No
     assert [d.external_id for d in site.kb.documents.list(SYSTEM)[0]] == ["a.txt"]
 
 
+def test_a_second_file_of_a_name_replaces_the_first_only_when_a_person_says_so(site: Site, page: Any) -> None:
+    def send(text: bytes) -> None:
+        page.set_input_files("#files", [{"name": "invoice.txt", "mimeType": "text/plain", "buffer": text}])
+
+    def revisions() -> dict[str, int]:
+        return {d.external_id: d.revision for d in site.kb.documents.list(SYSTEM)[0]}
+
+    page.goto("/documents")
+    page.wait_for_selector("#nothing:has-text('No documents yet')")
+    send(b"one")
+    page.wait_for_selector("#uploads-sum:text-is('1 sent')")
+    send(b"one")  # the same bytes: nothing to ask
+    page.wait_for_selector("#toasts:has-text('invoice.txt is here already')")
+
+    send(b"two")
+    asked = "#upload-list .why:has-text('Employee handbook has a file of this name already: invoice.txt, revision 1')"
+    page.wait_for_selector(asked)
+    assert revisions() == {"invoice.txt": 1}
+    page.click("#upload-list >> text=Keep both")
+    page.wait_for_selector("#uploads-sum:text-is('3 sent')")
+    assert revisions() == {"invoice.txt": 1, "invoice (2).txt": 1}
+
+    send(b"three")
+    page.click("#upload-list >> text=Do not send")
+    page.wait_for_selector("#uploads-sum:text-is('3 sent')")
+
+    send(b"four")
+    page.click("#upload-list >> text=Replace it")
+    page.wait_for_selector(
+        "#toasts:has-text('invoice.txt replaces the file of that name in Employee handbook')"
+    )
+    page.wait_for_selector(
+        "#upload-list .why:has-text('took the place of the file of the same name: revision 1')"
+    )
+    assert revisions() == {"invoice.txt": 2, "invoice (2).txt": 1}
+    with page.expect_download() as old:
+        page.click("#upload-list .why a")
+    assert old.value.path().read_bytes() == b"one"
+
+
 def test_words_are_found_in_a_document(site: Site, page: Any) -> None:
     document, _ = site.kb.documents.add(SYSTEM, "handbook", io.BytesIO(b"Leave is long.\n" * 3), "leave.txt")
     site.work()

@@ -12,8 +12,9 @@ export const writable = new Set([...($("into")?.options || [])].map((option) => 
 const rows = new Map(); // document id → the rows that show it
 const watched = new Set(); // ids that are still being worked on
 const shown = new Map(); // document id → what its rows say
+const replaced = new Map(); // document id → the revision that a file sent from this page took the place of
 
-const titleOf = (collection) => [...$("filters").elements.collection.options].find((option) => option.value === collection)?.text || collection;
+export const titleOf = (collection) => [...$("filters").elements.collection.options].find((option) => option.value === collection)?.text || collection;
 
 // one row
 
@@ -24,6 +25,16 @@ function progressOf(document) {
   if (total > 1) { bar.max = total; bar.value = done || 0; } // one file in one go has no measure: the bar only moves
   const text = total > 1 && `${done || 0} of ${total} ${unit === "chunks" ? "pieces" : unit || "parts"}`;
   return [document.state !== "queued" && bar, text && el("p", { className: "why" }, text)];
+}
+
+/** Say on the rows of this document what the file that was just sent took the place of, and how both are kept. */
+export function replaces(document) { replaced.set(document.id, document.revision - 1); }
+
+function replacedNote(document) {
+  const before = replaced.get(document.id);
+  if (!before) return null;
+  const kept = el("a", { href: `/app/documents/${encodeURIComponent(document.id)}/content?revision=${before}` }, `revision ${before}`);
+  return el("p", { className: "why" }, `This took the place of the file of the same name: `, kept, `, which answers only until this one is ready. If they are two documents, download it and send it again under another name.`);
 }
 
 function rowOf(document) {
@@ -43,7 +54,7 @@ function rowOf(document) {
     el("span", { className: "name" }, open, el("span", { className: "hint" }, file && el("span", { className: "not-phone" }, `${file} · `), facts.filter(Boolean).join(" · "))),
     el("span", { className: "state" }, el("span", { className: `tag ${tone}` }, text)),
     buttons, progressOf(document),
-    document.reason && el("p", { className: "why" }, document.reason),
+    document.reason && el("p", { className: "why" }, document.reason), replacedNote(document),
     document.warnings.map((warning) => el("p", { className: "why warn" }, warning)));
 }
 

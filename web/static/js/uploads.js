@@ -1,6 +1,7 @@
 // Sending files from the documents page: choosing, dropping, progress, sending again.
-import { list, place, writable } from "/static/js/documents.js";
-import { call, el, icon, problemOf, remember, size, toast } from "/static/js/ui.js";
+import { list, place, replaces, titleOf, writable } from "/static/js/documents.js";
+import { freeName, replacedBy } from "/static/js/namesakes.js";
+import { call, day, el, icon, problemOf, remember, size, toast } from "/static/js/ui.js";
 
 const $ = (id) => document.getElementById(id);
 const waiting = [];
@@ -61,8 +62,28 @@ function fail(job, message, again = true) {
 function pump() {
   while (sending < 2 && waiting.length) {
     sending += 1;
-    transfer(waiting.shift()).finally(() => { sending -= 1; pump(); });
+    start(waiting.shift()).finally(() => { sending -= 1; pump(); });
   }
+}
+
+/** Send it, unless a person has to say first what it is. A file of a folder is known by its whole path: it is a newer one. */
+async function start(job) {
+  const old = !job.path && !job.asked && (await replacedBy(job.file, job.into));
+  return old ? ask(job, old) : transfer(job);
+}
+
+function ask(job, old) {
+  const { file, into, row, state, bar } = job;
+  bar.hidden = true;
+  state.className = "tag warn";
+  state.textContent = "Not sent yet";
+  const choice = (label, act) => el("button", { type: "button", onclick: act }, label);
+  const go = (name) => { question.remove(); bar.hidden = false; state.className = "tag"; state.textContent = "Waiting to send"; waiting.push(Object.assign(job, { asked: true, name })); pump(); };
+  const both = async () => { try { go(await freeName(file.name, into)); } catch (error) { toast(error.message); } };
+  const question = el("div", { className: "why" },
+    el("p", {}, `${titleOf(into)} has a file of this name already: `, el("a", { href: `/documents/${encodeURIComponent(old.id)}`, target: "_blank" }, old.title), `, revision ${old.revision}, ${size(old.size)}, ${day(old.updated_at)}. Is this a newer one of the same, or another document?`),
+    el("p", { className: "actions" }, choice("Replace it", () => go()), choice("Keep both", both), choice("Do not send", () => { total -= 1; row.remove(); })));
+  row.append(question);
 }
 
 /** How long to wait before sending again what was refused only for now; 0: it was refused for good. */
@@ -72,12 +93,12 @@ function pause(request, tries) {
 }
 
 function transfer(job) {
-  const { file, path, into, row, bar, state } = job;
+  const { file, path, into, row, bar, state, name = file.name } = job;
   return new Promise((finish) => {
     const body = new FormData();
     body.append("collection", into);
     if (path) body.append("external_id", path); // two files of a folder may have the same name
-    body.append("file", file, file.name);
+    body.append("file", file, name);
     const request = new XMLHttpRequest(); // fetch cannot say how much was sent
     request.open("POST", "/app/documents");
     request.responseType = "json";
@@ -91,9 +112,10 @@ function transfer(job) {
       if (request.status < 300) {
         sent += 1;
         const document = request.response;
+        if (request.status !== 200 && document.revision > 1) replaces(document);
         place(document, (fresh) => row.replaceWith(fresh));
-        if (request.status === 200) toast(`${path || file.name} is here already.`);
-        else if (document.revision > 1) toast(`${path || file.name} replaces the file of that name in ${into}; it is revision ${document.revision} now.`);
+        if (request.status === 200) toast(`${path || name} is here already.`);
+        else if (document.revision > 1) toast(`${path || name} replaces the file of that name in ${titleOf(into)}; it is revision ${document.revision} now.`);
         summary();
       } else if (pause(request, (job.tries = (job.tries || 0) + 1))) {
         state.className = "tag";
