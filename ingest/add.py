@@ -25,6 +25,7 @@ from kb.store.scope import SYSTEM
 from kb.types import FINAL_STATES, Document
 
 TOGETHER, TOGETHER_BYTES = 32, 8 * 2**20
+NAMED = 5  # documents that a message names
 
 
 @click.command()
@@ -37,14 +38,14 @@ def add(paths: tuple[str, ...], collection: str, wait: bool, name: str | None, a
     """Add files, directories, zips (their files one by one) or - for standard input."""
     kb = build()
     with _progress(sys.stderr.isatty() and not as_json_) as progress:
-        added, old, failed = _add_all(kb, collection, paths, name, progress)
+        added, old, replacing, failed = _add_all(kb, collection, paths, name, progress)
         if wait:
             _wait(kb, [d.id for d in added], progress)
     final = [kb.documents.get(SYSTEM, d.id) for d in added] if wait else added
     if as_json_:
         as_json({"data": final, "failed": [{"name": n, "detail": d} for n, d in failed]})
     else:
-        _summary(final, old, failed, wait)
+        _summary(final, old, replacing, failed, wait)
     if failed or (wait and any(d.state in ("failed", "quarantined") for d in final)):
         raise click.exceptions.Exit(1)
 
@@ -85,10 +86,11 @@ class _Rate:
 
 def _add_all(
     kb: Kb, collection: str, paths: tuple[str, ...], name: str | None, progress: Progress
-) -> tuple[list[Document], int, list[tuple[str, str]]]:
-    """(documents, how many were there already, what could not be added and why)."""
+) -> tuple[list[Document], int, list[Document], list[tuple[str, str]]]:
+    """(documents, how many were there already, those that replace an older file, what could not be added and why)."""
     documents: list[Document] = []
     failed: list[tuple[str, str]] = []
+    replacing: list[Document] = []
     old, rate = 0, _Rate()
     tries = 1 if "-" in paths else TRIES  # what came on standard input cannot be read again
     task = progress.add_task("Adding", total=None, rate="")
@@ -105,11 +107,14 @@ def _add_all(
             if isinstance(result, Exception):
                 failed.append((item.external_id, str(getattr(result, "detail", result))))
             else:
-                documents.append(result[0])
-                old += not result[1]
+                document, new = result
+                documents.append(document)
+                old += not new
+                if new and document.revision > 1:
+                    replacing.append(document)
         progress.update(task, advance=len(items), rate=rate(len(documents)))
     progress.update(task, total=len(documents))
-    return documents, old, failed
+    return documents, old, replacing, failed
 
 
 def _batches(items: Iterator[Item]) -> Iterator[list[Item]]:
@@ -165,9 +170,19 @@ def _wait(kb: Kb, ids: list[str], progress: Progress) -> None:
             time.sleep(0.2)
 
 
-def _summary(documents: list[Document], old: int, failed: list[tuple[str, str]], waited: bool) -> None:
+def _summary(
+    documents: list[Document],
+    old: int,
+    replacing: list[Document],
+    failed: list[tuple[str, str]],
+    waited: bool,
+) -> None:
     fresh = len(documents) - old
     click.echo(f"{fresh} added, {old} already there" + (f", {len(failed)} refused" if failed else "") + ".")
+    if replacing:
+        some = ", ".join(f"{d.external_id} (revision {d.revision})" for d in replacing[:NAMED])
+        more = f" and {len(replacing) - NAMED} more" if len(replacing) > NAMED else ""
+        click.echo(f"In place of an older file of the same name: {some}{more}.")
     for name, detail in failed:
         click.echo(f"  {name}: {detail}", err=True)
     if waited:

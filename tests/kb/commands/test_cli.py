@@ -188,6 +188,15 @@ def test_a_key_stands_alone_on_standard_output(kb) -> None:
     assert "Keep it now" in made.stderr
 
 
+def test_a_file_that_takes_the_place_of_another_is_named(kb, tmp_path: Path) -> None:
+    for place, text in (("march", "one"), ("april", "two")):
+        (tmp_path / place).mkdir()
+        (tmp_path / place / "invoice.txt").write_text(text)
+        done = kb("add", str(tmp_path / place / "invoice.txt"))
+        said = "In place of an older file of the same name: invoice.txt (revision 2)." in done.stdout
+        assert done.returncode == 0 and said == (place == "april"), done.stdout
+
+
 def test_wrong_usage_and_wrong_settings_are_said(kb, tmp_path: Path) -> None:
     assert kb("list", "--state", "bogus").returncode == 2
     assert kb("search", "x", "-k", "0").returncode == 2
