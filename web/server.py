@@ -1,8 +1,8 @@
 """The web server: gunicorn with threads, one process, so that indexes and rate limits exist once.
 
 A stream holds a thread for as long as its answer takes, a large file for as long as its client does, so there
-are threads for all that the model's queue may hold, for all places of web/transfers.py, and more for the rest. On SIGTERM no new requests are taken, streams end
-with an `error` event that says so, and the rest has GRACE_S to finish.
+are threads for all that the model's queue may hold, for all places of web/transfers.py, and more for the rest.
+On SIGTERM no new requests are taken, answers come to an end as web/sse.py says, and the rest has GRACE_S to finish.
 """
 
 from __future__ import annotations

@@ -103,7 +103,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
 
     def handle_exit(self, sig: int, frame: Any) -> None:
         """SIGTERM."""
-        sse.stopping.flag = True
+        sse.stopping.begin()
         super().handle_exit(sig, frame)
 
     # in the event loop

@@ -1,7 +1,8 @@
 """Server-sent events: the answer as it is made, kept alive by comments, stopped when the reader goes.
 
 The asker runs in a thread of its own, so that this one can notice a closed connection within
-`WATCH_S`, say that it is still there every `HEARTBEAT_S`, and stop when the server stops.
+`WATCH_S`, say that it is still there every `HEARTBEAT_S`, and come to an end when the server stops: an answer whose
+words are coming has `FINISH_S`; then, or when none came for `PAUSE_S`, what the model has not finished is quoted.
 """
 
 from __future__ import annotations
@@ -29,17 +30,24 @@ if TYPE_CHECKING:
 
 WATCH_S = 0.2
 HEARTBEAT_S = 5.0
-FINISH_S = 15.0  # for an answer whose words are coming when the server is told to end
+# from the moment that the server is told to end, together less than the GRACE_S of web/server.py:
+FINISH_S = 15.0  # for an answer whose words are coming,
+PAUSE_S = 2.0  # with no longer pauses than a slow model makes,
+QUOTE_S = 5.0  # and for the rest of one that hurries
 
 
 class Stopping:
-    """Whether the server is ending. A bare flag, because a signal handler must not wait for a lock."""
+    """Whether the server is ending. A bare number, because a signal handler must not wait for a lock."""
 
-    flag = False
+    since = 0.0  # time.monotonic() seconds; 0: it is not
+
+    def begin(self) -> None:
+        """It is told to."""
+        self.since = self.since or time.monotonic()
 
     def is_set(self) -> bool:
         """Whether it is."""
-        return self.flag
+        return self.since > 0
 
 
 stopping = Stopping()
@@ -63,10 +71,10 @@ def answering(
     present: whether the reader is still connected. again: who is asking, found out anew (web/revocation.py).
     """
     standing = Standing(kb, principal, again)
-    cancel = threading.Event()
-    events = _asked(kb, principal, question, cancel)
+    cancel, hurry = threading.Event(), threading.Event()
+    events = _asked(kb, principal, question, cancel, hurry)
     looked = quiet_since = told = time.monotonic()
-    ending: float | None = None
+    hurried = 0.0
     try:
         while True:
             item = _next(events)
@@ -89,9 +97,12 @@ def answering(
                 raise Gone
             standing.passes(None)
             if stopping.is_set():
-                ending = ending or now
-                if now - quiet_since >= WATCH_S or now - ending >= FINISH_S:
+                late = now - stopping.since >= FINISH_S or now - quiet_since >= PAUSE_S
+                if hurried and now - hurried >= QUOTE_S:
                     raise Unavailable("kb is restarting. Ask again in a few seconds.", slug="shutting-down")
+                if late and not hurried:
+                    hurried = now
+                    hurry.set()
             if now - told >= HEARTBEAT_S:
                 told = now
                 yield None
@@ -99,7 +110,9 @@ def answering(
         cancel.set()
 
 
-def _asked(kb: Kb, principal: Principal, question: Question, cancel: threading.Event) -> queue.Queue[Any]:
+def _asked(
+    kb: Kb, principal: Principal, question: Question, cancel: threading.Event, hurry: threading.Event
+) -> queue.Queue[Any]:
     """The asker's events as they come, made in a thread of their own; last its exception, or _END.
 
     Once `cancel` is set, the thread ends and closes the model's socket.
@@ -117,7 +130,7 @@ def _asked(kb: Kb, principal: Principal, question: Question, cancel: threading.E
 
     def work() -> None:
         try:
-            with closing(kb.asker.ask(principal, question, cancel=cancel)) as made:
+            with closing(kb.asker.ask(principal, question, cancel=cancel, hurry=hurry)) as made:
                 for event in made:
                     if not put(event):
                         return

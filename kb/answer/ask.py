@@ -65,23 +65,28 @@ class Asker:
         self._finder = Finder(retriever, encoder, max(settings.passages, READ_PASSAGES))
 
     def ask(
-        self, principal: Principal, question: Question, *, cancel: Cancel | None = None
+        self,
+        principal: Principal,
+        question: Question,
+        *,
+        cancel: Cancel | None = None,
+        hurry: Cancel | None = None,
     ) -> Generator[Event]:
         """Events in order: status* sources token* citations (done | error).
 
         Tokens are provisional; the Answer in `done` is what counts. Closing the generator stops the model
-        and leaves nothing half written.
+        and leaves nothing half written. cancel: nobody waits any more. hurry: nobody can wait for the model any
+        more; what it has not finished is quoted.
         """
         try:
-            yield from self._steps(principal, question, cancel)
+            yield from self._steps(self._begin(principal, question, cancel, hurry))
         except KbError as problem:
             yield Event("error", problem)
         except Exception:
             log.exception("answering failed")
             yield Event("error", KbError("Something went wrong while answering. Please try again."))
 
-    def _steps(self, principal: Principal, question: Question, cancel: Cancel | None) -> Iterator[Event]:
-        run = self._begin(principal, question, cancel)
+    def _steps(self, run: Run) -> Iterator[Event]:
         with run.step("faq"):
             match = self._match(run)
         if match is not None:
@@ -123,7 +128,9 @@ class Asker:
 
     # ---- the steps
 
-    def _begin(self, principal: Principal, question: Question, cancel: Cancel | None) -> Run:
+    def _begin(
+        self, principal: Principal, question: Question, cancel: Cancel | None, hurry: Cancel | None
+    ) -> Run:
         began = time.monotonic()
         budget = self._settings.llm_total_s
         if question.deadline_ms is not None:
@@ -132,7 +139,7 @@ class Asker:
                     "deadline_ms must be above 0.", errors=(FieldError("/deadline_ms", "must be above 0"),)
                 )
             budget = min(budget, question.deadline_ms / 1000)
-        run = Run(principal, question, cancel, began, began + budget)
+        run = Run(principal, question, cancel, began, began + budget, hurry=hurry)
         with run.step("guard"):
             run.text = guard.question(question.text)
             run.language = spoken(run.text, question.language)
@@ -171,6 +178,7 @@ class Asker:
             budget=self._settings.llm_context_tokens,
             deadline=run.deadline,
             cancel=run.cancel,
+            hurry=run.hurry,
         )
 
     # ---- the ends

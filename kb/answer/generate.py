@@ -34,6 +34,7 @@ class Request:
     budget: int  # tokens of passages and history
     deadline: float
     cancel: Cancel | None
+    hurry: Cancel | None = None  # no time is left for a model: the caller says what it can without one
 
 
 @dataclass
@@ -53,7 +54,7 @@ def generate(model: ChatModel, queue: Queue, request: Request, outcome: Generate
     """status and token events; fills `outcome`. Raises Cancelled only."""
     if not model.available():
         return
-    if request.deadline - RESERVE_S - time.monotonic() < LEAST_S:
+    if request.deadline - RESERVE_S - time.monotonic() < LEAST_S or _set(request.hurry):
         outcome.notice = "quoted-late"
         return
     try:
@@ -67,14 +68,14 @@ def generate(model: ChatModel, queue: Queue, request: Request, outcome: Generate
         patience = began + (request.deadline - began) / 2
         told = 0
         while not ticket.wait(POLL_S):
-            if request.cancel is not None and request.cancel.is_set():
+            if _set(request.cancel):
                 raise Cancelled("The question was withdrawn.")
             position = ticket.position
             if position and position != told:
                 told = position
                 message = say("waiting", request.language, position=position)
                 yield Event("status", {"message": message, "position": position})
-            if time.monotonic() >= patience:
+            if time.monotonic() >= patience or _set(request.hurry):
                 outcome.notice = "quoted-busy"
                 return
         outcome.queue_ms = round((time.monotonic() - began) * 1000, 2)
@@ -97,7 +98,7 @@ def _write(model: ChatModel, request: Request, outcome: Generated) -> Iterator[E
     began = time.monotonic()
     deadline = request.deadline - RESERVE_S
     try:
-        with closing(model.stream(prompt.messages, deadline=deadline, cancel=request.cancel)) as pieces:
+        with closing(model.stream(prompt.messages, deadline=deadline, cancel=_Stop(request))) as pieces:
             for piece in pieces:
                 if not whole:
                     outcome.first_token_ms = round((time.monotonic() - began) * 1000, 2)
@@ -110,7 +111,10 @@ def _write(model: ChatModel, request: Request, outcome: Generated) -> Iterator[E
                     yield Event("token", {"text": text})
                 held = ""
     except Cancelled:
-        raise
+        if _set(request.cancel):
+            raise
+        outcome.notice = "quoted-broken" if outcome.streamed else "quoted-late"
+        return
     except Unavailable as problem:
         late = problem.slug == "model-late"
         outcome.notice = "quoted-broken" if outcome.streamed else "quoted-late" if late else "quoted-down"
@@ -132,3 +136,17 @@ def _may_be_not_found(begun: str) -> bool:
     return prompts.NOT_FOUND in begun[:OPENING] or (
         len(begun) <= 40 and prompts.NOT_FOUND.startswith(said[: len(prompts.NOT_FOUND)])
     )
+
+
+@dataclass(frozen=True)
+class _Stop:
+    """Why the model may have to stop: nobody waits any more, or nobody can wait for it any more."""
+
+    request: Request
+
+    def is_set(self) -> bool:
+        return _set(self.request.cancel) or _set(self.request.hurry)
+
+
+def _set(flag: Cancel | None) -> bool:
+    return flag is not None and flag.is_set()

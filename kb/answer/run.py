@@ -28,6 +28,7 @@ class Run:
     history: tuple[Turn, ...] = ()
     timings: dict[str, float] = field(default_factory=dict)
     slips: dict[str, str] = field(default_factory=dict)  # words that were read as other ones
+    hurry: Cancel | None = None
 
     @contextmanager
     def step(self, name: str) -> Iterator[None]:

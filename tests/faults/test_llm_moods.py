@@ -124,6 +124,25 @@ def test_a_cancel_from_another_thread_closes_the_upstream_socket(llm: FakeLLM, m
     assert chat.breaker.state == "closed" and chat.available()
 
 
+@pytest.mark.parametrize("mood", ["hangs", "hangs_after_headers", "stalls", "endless"])
+def test_who_cannot_wait_for_the_model_any_more_gets_a_quotation(llm: FakeLLM, mood: str) -> None:
+    ask, chat, conversations = asker(llm, mood, llm_first_token_s=30.0, llm_stall_s=30.0, llm_total_s=60.0)
+    since = len(llm.log())
+    hurry = threading.Event()
+    threading.Timer(0.3, hurry.set).start()
+    events = list(ask.ask(ALICE, Question(QUESTION), hurry=hurry))
+    assert ends(events) == [events[-1]] and events[-1].kind == "done"
+    answer: Answer = events[-1].data
+    said = "in time" if mood.startswith("hangs") else "broke off"
+    assert answer.tier == "extractive" and said in (answer.notice or "")
+    assert closed_after(llm, mood, since) < 5 and [saved.id for saved, _ in conversations.saved] == [
+        answer.id
+    ]
+    assert chat.breaker.state == "closed" and chat.available()
+    assert list(ask.ask(ALICE, Question(QUESTION), hurry=hurry))[-1].data.tier == "extractive"
+    assert len(llm.log()) == since + 1, "with no time left the model was asked"
+
+
 def test_a_server_that_is_not_there_is_quoted_around(llm: FakeLLM) -> None:
     settings = Settings(llm_url="http://127.0.0.1:9/v1", llm_total_s=BUDGET_S)
     ask = Asker(settings, FakeConversations(), FakeRetriever(), None, OpenAIChat(settings))

@@ -78,7 +78,9 @@ class FakeAsker:
         self.asked: list[Question] = []
         self.pause_s = 0.0
 
-    def ask(self, principal: Principal, question: Question, *, cancel: Any = None) -> Iterator[Event]:
+    def ask(
+        self, principal: Principal, question: Question, *, cancel: Any = None, hurry: Any = None
+    ) -> Iterator[Event]:
         self.cancelled = cancel
         self.asked.append(question)
         try:

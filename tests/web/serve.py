@@ -13,7 +13,7 @@ from kb.settings import Settings
 from kb.store import Database
 from kb.types import Event
 from tests.web.conftest import make_kb
-from web import create_app, slow_clients, transfers
+from web import create_app, slow_clients, sse, transfers
 from web.server import Server
 
 
@@ -43,4 +43,5 @@ class ScratchServer(Server):
 if __name__ == "__main__":
     slow_clients.ARRIVE_S = transfers.LOOK_S = float(sys.argv[3])
     transfers.SLOWEST = 2**20
+    sse.FINISH_S = sse.PAUSE_S = sse.QUOTE_S = 1.0
     ScratchServer(Settings(data=Path(sys.argv[1]), port=int(sys.argv[2]), max_file_mb=1)).run()
