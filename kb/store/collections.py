@@ -115,9 +115,9 @@ class Collections:
         """A page of `list`, and the cursor of the next one (None: no more)."""
         rows = self.list(principal)
         if cursor:
-            (after,) = paging.read_cursor(cursor, 1)
+            after = paging.name(cursor, "collections")
             rows = [row for row in rows if row.name > after]
-        return rows[:limit], paging.cursor(rows[limit - 1].name) if len(rows) > limit else None
+        return rows[:limit], paging.cursor("collections", rows[limit - 1].name) if len(rows) > limit else None
 
     def delete(self, principal: Principal, name: str) -> None:
         """Remove a collection with its documents, FAQ entries and grants; for admins.

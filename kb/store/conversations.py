@@ -131,7 +131,9 @@ class Conversations:
         limit = max(1, min(limit, 200))
         query = select(ConversationRow).where(ConversationRow.principal == who(principal))
         if cursor:
-            query = query.where(paging.beyond(ConversationRow.updated_at, ConversationRow.id, cursor))
+            query = query.where(
+                paging.beyond("conversations", ConversationRow.updated_at, ConversationRow.id, cursor)
+            )
         query = query.order_by(ConversationRow.updated_at.desc(), ConversationRow.id.desc()).limit(limit + 1)
         with self.db.read() as session:
             rows = session.scalars(query).all()
@@ -139,7 +141,7 @@ class Conversations:
             Conversation(row.id, row.title, row.ticket_id, aware(row.created_at), aware(row.updated_at))
             for row in rows[:limit]
         ]
-        return found, paging.next_cursor([(row.updated_at, row.id) for row in rows], limit)
+        return found, paging.next_cursor("conversations", [(row.updated_at, row.id) for row in rows], limit)
 
     def messages(self, principal: Principal, conversation_id: str) -> Sequence[Answer]:
         """A conversation's answers (each holds its question), oldest first, as they may be shown now."""
@@ -199,10 +201,10 @@ class Conversations:
             curated = {key(wording) for wording in session.scalars(select(FaqWordingRow.text))}
         every = grouped((Unanswered(row[0], row[1], _tier(row[2]), row[3]) for row in rows), curated)
         if cursor:
-            after = paging.place(cursor)
+            after = paging.place(cursor, "unanswered")
             every = [row for row in every if (row.created_at, row.id) < after]
         found = [replace(row, created_at=aware(row.created_at)) for row in every[:limit]]
-        return found, paging.next_cursor([(row.created_at, row.id) for row in every], limit)
+        return found, paging.next_cursor("unanswered", [(row.created_at, row.id) for row in every], limit)
 
     def feedbacks(
         self, principal: Principal, cursor: str | None = None, limit: int = 50
@@ -214,7 +216,7 @@ class Conversations:
             AnswerRow, AnswerRow.id == FeedbackRow.answer_id
         )
         if cursor:
-            query = query.where(FeedbackRow.id < paging.number(cursor))
+            query = query.where(FeedbackRow.id < paging.number(cursor, "feedback"))
         with self.db.read() as session:
             rows = session.execute(query.order_by(FeedbackRow.id.desc()).limit(limit + 1)).all()
         found = [
@@ -228,7 +230,7 @@ class Conversations:
             )
             for row, question in rows[:limit]
         ]
-        return found, paging.cursor(str(rows[limit - 1][0].id)) if len(rows) > limit else None
+        return found, paging.cursor("feedback", rows[limit - 1][0].id) if len(rows) > limit else None
 
     def _shown(
         self,

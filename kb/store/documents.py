@@ -173,10 +173,12 @@ class Documents:
                     )
                 )
             if cursor:
-                query = query.where(paging.beyond(DocumentRow.created_at, DocumentRow.id, cursor))
+                query = query.where(
+                    paging.beyond("documents", DocumentRow.created_at, DocumentRow.id, cursor)
+                )
             query = query.order_by(DocumentRow.created_at.desc(), DocumentRow.id.desc())
             rows = session.scalars(query.limit(limit + 1)).all()
-            following = paging.next_cursor([(row.created_at, row.id) for row in rows], limit)
+            following = paging.next_cursor("documents", [(row.created_at, row.id) for row in rows], limit)
             return as_documents(session, rows[:limit]), following
 
     def counts(self, principal: Principal) -> dict[str, int]:

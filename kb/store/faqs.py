@@ -172,10 +172,10 @@ class Faqs:
                     )
                 )
             if cursor:
-                query = query.where(paging.beyond(FaqRow.created_at, FaqRow.id, cursor))
+                query = query.where(paging.beyond("faq", FaqRow.created_at, FaqRow.id, cursor))
             query = query.order_by(FaqRow.created_at.desc(), FaqRow.id.desc()).limit(limit + 1)
             rows = session.execute(query).all()
-            following = paging.next_cursor([(row.created_at, row.id) for row, _ in rows], limit)
+            following = paging.next_cursor("faq", [(row.created_at, row.id) for row, _ in rows], limit)
             return _entries(session, rows[:limit]), following
 
     def load(self, session: Session, ids: Collection[str], scope: Scope) -> dict[str, FaqEntry]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import csv
 import io
 import shutil
@@ -300,6 +301,20 @@ def test_an_exported_faq_that_comes_back_as_it_was_is_unchanged(world: World) ->
 )  # fmt: skip
 def test_faq_import_of_something_else(world: World, body: bytes, kind: str, status: int) -> None:
     assert world.rest().post("/faq/import", data=body, content_type=kind).status_code == status
+
+
+def test_a_cursor_is_good_for_its_own_list(world: World) -> None:
+    rest = world.rest("admin")
+    for n in range(2):
+        rest.ask(f"holiday {n}")
+        rest.post("/faq", json={"question": f"Q{n}?", "answer": "A.", "collection": "docs"})
+    lists = ("/documents", "/faq", "/conversations", "/collections")
+    cursors = {path: rest.get(f"{path}?limit=1").get_json()["next"] for path in lists}
+    for path in lists:
+        statuses = {of: rest.get(f"{path}?cursor={found}").status_code for of, found in cursors.items()}
+        assert statuses == {of: 200 if of == path else 422 for of in lists}
+    forged = base64.urlsafe_b64encode(b'["documents", "2026-01-01", "\\ud800"]').decode().rstrip("=")
+    assert rest.get(f"/documents?cursor={forged}").status_code == 422
 
 
 def test_feedback(world: World) -> None:

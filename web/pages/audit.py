@@ -49,7 +49,7 @@ WORDS = {
 @endpoint("GET", "/audit", scope="admin", tag="Pages", query=Paging, rest=False)
 def list_audit(kb: Kb, principal: Principal, *, query: Paging) -> Response:
     """The audit log, newest first."""
-    lines, following = entries(kb.db, principal, cursor_=query.cursor, limit=query.limit)
+    lines, following = entries(kb.db, principal, cursor=query.cursor, limit=query.limit)
     names = _names(kb, principal)
     data = []
     for line in lines:
