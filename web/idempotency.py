@@ -129,14 +129,28 @@ def _digest(inputs: Mapping[str, Any]) -> str:
     for name in sorted(inputs):
         value = inputs[name]
         if isinstance(value, FileStorage):
-            digest.update(f"{name}:{value.filename}\n".encode("utf-8", "surrogatepass"))
-            for block in iter(lambda stream=value.stream: stream.read(2**20), b""):  # type: ignore[misc]
-                digest.update(block)
-            value.stream.seek(0)
+            _digest_file(digest, name, value)
         elif isinstance(value, BaseModel):
             digest.update(f"{name}:{value.model_dump_json()}\n".encode())
         else:
             digest.update(f"{name}:{value}\n".encode())
     if "body" not in inputs and "form" not in inputs:  # a body that the endpoint reads itself, or none
-        digest.update(body_bytes(IMPORT_LIMIT))
+        raw = body_bytes(IMPORT_LIMIT)
+        if request.mimetype != "multipart/form-data":
+            digest.update(raw)
+            return digest.hexdigest()
+        for name, texts in sorted(
+            request.form.lists()
+        ):  # what parts a form is drawn anew each time it is sent
+            digest.update(f"{name}:{texts}\n".encode("utf-8", "surrogatepass"))
+        for name, files in sorted(request.files.lists()):
+            for file in files:
+                _digest_file(digest, name, file)
     return digest.hexdigest()
+
+
+def _digest_file(digest: hashlib._Hash, name: str, file: FileStorage) -> None:
+    digest.update(f"{name}:{file.filename}\n".encode("utf-8", "surrogatepass"))
+    for block in iter(lambda: file.stream.read(2**20), b""):
+        digest.update(block)
+    file.stream.seek(0)

@@ -140,7 +140,12 @@ def _arriving(limit: int, margin: int = 0, slug: str = "too-large") -> Iterator[
         with nullcontext() if in_hand() else place():
             yield
     except RequestEntityTooLarge:
-        raise _too_large(limit, slug) from None
+        if request.content_length is None:
+            raise _too_large(limit, slug) from None
+        raise TooLarge(  # of a length that was looked at before
+            f"A form may have {KbRequest.max_form_parts} parts, and {KbRequest.max_form_memory_size // 1000} kB "
+            "in its fields beside the file."
+        ) from None
     except BlockingIOError:
         raise RequestTimeout("The request's body stopped arriving. Please send it again.") from None
 

@@ -22,13 +22,14 @@ from pydantic import (
 )
 
 from kb.errors import FieldError, Invalid
-from kb.store.values import METADATA_DEPTH, depth
+from kb.store.faqs import ANSWER
+from kb.store.values import METADATA_DEPTH, blank, depth
 from kb.types import Filters
 
 MAX_QUESTION = 8000
 HANT_REGIONS = frozenset({"tw", "hk", "mo"})
 _LAX = TypeAdapter(datetime)
-_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 
 
 def _clean(text: str) -> str:
@@ -41,14 +42,14 @@ def _clean(text: str) -> str:
 
 
 def _filled(text: str) -> str:
-    if not text.strip():
+    if blank(text):
         raise ValueError("must not be empty")
     return text
 
 
 def _time(given: object, rest: str) -> object:
     """A time or a bare date in ISO 8601, which `rest` completes."""
-    if not isinstance(given, str):
+    if not isinstance(given, str) or not _DATE.match(given):  # digits alone are read as seconds since 1970
         raise ValueError("must be a time or a date, ISO 8601")
     return _LAX.validate_python(f"{given}T{rest}Z" if _DATE.fullmatch(given) else given)
 
@@ -73,7 +74,7 @@ def _utc(moment: datetime) -> datetime:
 Text = Annotated[str, AfterValidator(_clean)]
 Short = Annotated[Text, Field(max_length=200)]
 Name = Annotated[Text, Field(min_length=1, max_length=200), AfterValidator(_filled)]
-Long = Annotated[Text, Field(min_length=1, max_length=20_000), AfterValidator(_filled)]
+FaqAnswer = Annotated[Text, Field(min_length=1, max_length=ANSWER), AfterValidator(_filled)]
 Slug = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$", max_length=64)]
 _WHEN = WithJsonSchema({"type": "string", "anyOf": [{"format": "date-time"}, {"format": "date"}]})
 Moment = Annotated[datetime, BeforeValidator(_day), AfterValidator(_utc), _WHEN]
@@ -228,7 +229,7 @@ class FaqIn(Strict):
     variants: Annotated[list[FaqQuestion], Field(max_length=99)] = Field(
         default_factory=list, description="Other wordings of the same question."
     )
-    answer: Long
+    answer: FaqAnswer
     collection: Name = "default"
     language: EntryLanguage = None
 
@@ -238,7 +239,7 @@ class FaqPatch(Strict):
 
     question: FaqQuestion | None = None
     variants: Annotated[list[FaqQuestion], Field(max_length=99)] | None = None
-    answer: Long | None = None
+    answer: FaqAnswer | None = None
     collection: Name | None = None
     language: EntryLanguage = None
 

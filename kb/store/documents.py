@@ -25,7 +25,7 @@ from kb.store.publish import publish
 from kb.store.removal import remove_documents
 from kb.store.scope import allowed, need
 from kb.store.tables import DocumentRow, RevisionRow
-from kb.store.values import clean, clean_title, forms, new_id, now
+from kb.store.values import blank, clean, clean_title, forms, new_id, now
 from kb.types import FINAL_STATES, Document, Job, Parsed, Principal
 
 LIMIT_BYTES = 200 * 2**20
@@ -112,7 +112,8 @@ class Documents:
             raise Busy("The upload was interrupted. Please send the file again.", retry_after=1)
         row = named(session, collection_id, entry.external_id or "")
         # a title that is the file's name was chosen by nobody: the document's own may stand there by now
-        title = clean_title(entry.title) if entry.title not in (None, "", entry.filename) else None
+        named_by_file = entry.title is None or blank(entry.title) or entry.title == entry.filename
+        title = None if named_by_file else clean_title(entry.title or "")
         same = row is not None and _latest(session, row).sha256 == blob.sha256
         if row is not None and same and title in (None, row.title):
             row.meta = row.meta if entry.metadata is None else dict(entry.metadata)

@@ -7,8 +7,8 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import Any, BinaryIO
 
-from kb.errors import Invalid
-from kb.store.values import clean
+from kb.errors import FieldError, Invalid
+from kb.store.values import blank, clean
 
 NAME_CHARS = 1000
 
@@ -26,13 +26,14 @@ class Entry:
 
     def named(self) -> Entry:
         """With both names checked. Invalid otherwise."""
-        filename = _name(self.filename, "filename")
-        given = _name(self.external_id, "external_id") if self.external_id else filename
+        filename = _name(self.filename, "filename", "/file")
+        given = _name(self.external_id, "external_id", "/external_id") if self.external_id else filename
         return replace(self, filename=filename, external_id=given)
 
 
-def _name(text: str, field: str) -> str:
+def _name(text: str, field: str, pointer: str) -> str:
     text = clean(text).strip()
-    if not text or len(text) > NAME_CHARS:
-        raise Invalid(f"The {field} must have 1 to {NAME_CHARS} characters.")
+    if blank(text) or len(text) > NAME_CHARS:
+        why = f"must have 1 to {NAME_CHARS} characters, one of them visible"
+        raise Invalid(f"The {field} {why}.", errors=(FieldError(pointer, why),))
     return text

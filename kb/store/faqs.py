@@ -16,7 +16,7 @@ from kb.store import audit, meta, paging
 from kb.store.db import Database
 from kb.store.scope import Scope, allowed, need
 from kb.store.tables import CollectionRow, FaqRow, FaqWordingRow
-from kb.store.values import aware, clean, new_id, now
+from kb.store.values import aware, blank, clean, new_id, now
 from kb.types import FaqEntry, Principal
 
 Embed = Callable[[list[str]], NDArray[np.float32]]
@@ -243,15 +243,15 @@ def _checked(question: str, variants: Sequence[str], answer: str) -> tuple[list[
     texts = list(dict.fromkeys(clean(text).strip() for text in (question, *variants)))
     answer = clean(answer).strip()
     errors = []
-    if not texts[0] or any(len(text) > QUESTION for text in texts):
+    if blank(texts[0]) or any(len(text) > QUESTION for text in texts):
         errors.append(FieldError("/question", f"a question and its variants have 1 to {QUESTION} characters"))
-    if not 1 <= len(answer) <= ANSWER:
+    if blank(answer) or len(answer) > ANSWER:
         errors.append(FieldError("/answer", f"1 to {ANSWER} characters"))
     if len(texts) > VARIANTS:
         errors.append(FieldError("/variants", f"at most {VARIANTS}"))
     if errors:
         raise Invalid("; ".join(f"{e.pointer[1:]}: {e.detail}" for e in errors), errors=tuple(errors))
-    return [text for text in texts if text], answer
+    return [text for text in texts if not blank(text)], answer
 
 
 def _word(

@@ -35,6 +35,11 @@ def clean(text: str) -> str:
     return text.replace("\0", "\ufffd").encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
+def blank(text: str) -> bool:
+    """Whether nobody would see anything: nothing in it but spaces, controls and marks of no width."""
+    return all(unicodedata.category(char)[0] in "ZC" for char in text)
+
+
 def clean_title(text: str) -> str:
     """A title for people: as `clean`, and without the marks that turn the direction of what follows.
 

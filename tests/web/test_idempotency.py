@@ -70,6 +70,27 @@ def test_another_import_under_the_same_key_is_a_conflict(world: World) -> None:
         assert response.status_code == status
 
 
+def test_an_import_by_form_is_the_same_whatever_parts_it(world: World) -> None:
+    """A program that sends a form again draws a new boundary for it."""
+    rest = world.rest("admin")
+
+    def send(rows: bytes, boundary: str, name: str = "collection") -> Any:
+        parts = (
+            f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\ndocs\r\n--{boundary}\r\n'
+        )
+        parts += 'Content-Disposition: form-data; name="file"; filename="faq.csv"\r\n\r\n'
+        data = parts.encode() + rows + f"\r\n--{boundary}--\r\n".encode()
+        kind = f"multipart/form-data; boundary={boundary}"
+        return rest.post("/faq/import", data=data, content_type=kind, headers=KEY)
+
+    first = send(b"question,answer\nWhat?,That.\n", "one")
+    again = send(b"question,answer\nWhat?,That.\n", "two")
+    assert first.get_json()["created"] == 1
+    assert (again.get_json(), again.headers["Idempotent-Replayed"]) == (first.get_json(), "true")
+    assert send(b"question,answer\nWhat?,This.\n", "two").status_code == 409
+    assert send(b"question,answer\nWhat?,That.\n", "two", "elsewhere").status_code == 409
+
+
 def test_asking_goes_on_where_no_key_can_be_kept(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*given: Any) -> Any:
         raise DiskFull("The disk is full.")

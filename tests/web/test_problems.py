@@ -109,6 +109,41 @@ def test_upload_fields(world: World) -> None:
     is_problem(rest.upload(b"x", name=""), 422, "invalid-request")
 
 
+def test_a_form_of_too_many_parts_is_not_called_too_large_a_file(world: World) -> None:
+    parts = {f"field{n}": "x" for n in range(60)}
+    assert "50 parts" in is_problem(world.rest().upload(b"x", **parts), 413, "too-large")["detail"]
+
+
+def test_names_that_nobody_sees(world: World) -> None:
+    rest = world.rest()
+    titled = rest.upload(b"one", "a.txt", title=" \u200b")
+    assert (titled.status_code, titled.get_json()["title"]) == (202, "a.txt")
+    for given in ({"external_id": "\u200b"}, {"external_id": " "}):
+        refused = is_problem(rest.upload(b"one", "b.txt", **given), 422, "invalid-request")
+        assert refused["errors"][0]["pointer"] == "/external_id"
+    refused = is_problem(rest.upload(b"one", "x" * 2000), 422, "invalid-request")
+    assert refused["errors"][0]["pointer"] == "/file"
+    entry = {"question": "Q?", "answer": "A.", "collection": "docs"}
+    for path, body, pointer in (
+        ("/search", {"question": "\u200b\ufeff"}, "/question"),
+        ("/faq", {**entry, "question": "\u202e"}, "/question"),
+        ("/faq", {**entry, "answer": "\u00ad \u200b"}, "/answer"),
+        ("/faq", {**entry, "variants": ["\u200b"]}, "/variants/0"),
+        ("/collections", {"name": "new", "title": "\u2060"}, "/title"),
+    ):
+        refused = is_problem(rest.post(path, json=body), 422, "invalid-request")
+        assert refused["errors"] == [{"pointer": pointer, "detail": "must not be empty"}]
+
+
+@pytest.mark.parametrize("given", ["2026", "20260101", "1764460800", "-1", "1e9", "٢٠٢٦-٠١-٠١", "", 20260101])
+def test_a_number_is_no_date(world: World, given: object) -> None:
+    """Digits alone would be read as seconds since 1970: a filter that quietly lets everything through."""
+    found = world.rest().post("/search", json={"question": "holiday", "filters": {"date_from": given}})
+    assert is_problem(found, 422, "invalid-request")["errors"] == [
+        {"pointer": "/filters/date_from", "detail": "must be a time or a date, ISO 8601"}
+    ]
+
+
 @pytest.mark.filterwarnings(
     "ignore::pytest.PytestUnraisableExceptionWarning"
 )  # the test client's own spool file

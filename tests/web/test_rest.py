@@ -295,6 +295,23 @@ def test_an_exported_faq_that_comes_back_as_it_was_is_unchanged(world: World) ->
     assert rest.get("/faq?limit=200").get_json() == before and world.kb.faqs.version() == version
 
 
+def test_an_answer_as_long_as_the_store_takes_comes_and_goes_by_every_door(world: World) -> None:
+    from kb.store import SYSTEM
+
+    long = world.kb.faqs.create(SYSTEM, question="Terms?", answer="x" * 50_000, collection="docs")
+    rest = world.rest()
+    report = rest.post("/faq/import", json=rest.get("/faq").get_json()).get_json()
+    assert report["failed"] == 0, report
+    assert rest("PATCH", f"/faq/{long.id}", json={"answer": "y" * 50_000}).status_code == 200
+    assert rest("PATCH", f"/faq/{long.id}", json={"answer": "y" * 50_001}).status_code == 422
+
+
+def test_an_import_by_form_knows_its_fields(world: World) -> None:
+    form = {"file": (io.BytesIO(b"question,answer\nTea?,Yes."), "faq.csv"), "colection": "docs"}
+    refused = world.rest().post("/faq/import", data=form, content_type="multipart/form-data")
+    assert refused.status_code == 422 and refused.get_json()["errors"][0]["pointer"] == "/colection"
+
+
 @pytest.mark.parametrize(
     ("body", "kind", "status"),
     [(b"\xff\xfe", "text/csv", 422), (b"a,b\n1,2", "text/csv", 422), (b"{", "application/json", 422), (b"3", "application/json", 422), (b"x", "text/plain", 415)],

@@ -125,6 +125,11 @@ def _form() -> tuple[str, bytes, str | None]:
             "Send exactly one part called `file`, with a filename.",
             errors=(FieldError("/file", f"{len(sent)} were sent; exactly one is needed"),),
         )
+    if unknown := sorted({*request.files, *request.form} - {"file", "collection"}):
+        raise Invalid(
+            f"Unknown fields: {', '.join(unknown[:10])}.",
+            errors=tuple(FieldError(f"/{name}"[:300], "is not a field of this request") for name in unknown),
+        )
     name = (sent[0].filename or "").lower()
     kind = "application/json" if name.endswith(".json") else "text/csv"
     return kind, sent[0].read(), request.form.get("collection") or None
