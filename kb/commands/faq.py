@@ -17,7 +17,7 @@ from kb.app import Kb, build
 from kb.commands.show import as_json, json_option, plain, table
 from kb.errors import Invalid, KbError
 from kb.ops.retry import patiently
-from kb.store.faqfile import FIELDS, MOST_ROWS, csv_row, read_rows
+from kb.store.faqfile import FIELDS, MOST_ROWS, check_row, csv_row, read_rows
 from kb.store.scope import SYSTEM
 from kb.types import FaqEntry
 
@@ -40,8 +40,7 @@ def import_rows(kb: Kb, rows: list[Any], collection: str) -> tuple[Counter[str],
     became, problems = Counter[str](), []
     for number, row in enumerate(rows, 1):
         try:
-            if not isinstance(row, dict):
-                raise Invalid("It is no object with question and answer.")
+            check_row(row)
             _, done = patiently(
                 partial(
                     kb.faqs.put,

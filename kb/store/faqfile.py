@@ -23,6 +23,7 @@ from kb.types import FaqEntry
 FIELDS = ("id", "question", "variants", "answer", "collection", "language")
 MOST_ROWS = 5000
 
+_LANGUAGE = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*")
 _FORMULA = re.compile(r"'*[=+\-@\t\r]")
 _BETWEEN = re.compile(r"(?<!\\)(\\*)([|\n])")  # what parts wordings, and the backslashes before it
 
@@ -59,6 +60,22 @@ def _fields(row: dict[str, Any]) -> dict[str, Any]:
     if isinstance(made.get("variants"), str):
         made["variants"] = _split(made["variants"])
     return made
+
+
+def check_row(row: Any) -> None:
+    """Invalid for a row of JSON whose fields are of other kinds than an entry's: 5, ["x"] or null are no wordings."""
+    if not isinstance(row, dict):
+        raise Invalid("It is no object with question and answer.")
+    for name in FIELDS:
+        given = row.get(name, [] if name == "variants" else "")
+        if name == "variants" and not (
+            isinstance(given, list) and all(isinstance(text, str) for text in given)
+        ):
+            raise Invalid("variants must be a list of texts.")
+        if name != "variants" and not isinstance(given, str):
+            raise Invalid(f"{name} must be a text.")
+    if row.get("language") and not _LANGUAGE.fullmatch(row["language"]):
+        raise Invalid("language must be a code such as en, zh or zh-Hant.")
 
 
 def csv_row(entry: FaqEntry) -> tuple[str, ...]:

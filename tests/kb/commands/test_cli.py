@@ -225,6 +225,24 @@ def test_faq_files_with_semicolons(kb, tmp_path: Path) -> None:
     assert [e["answer"] for e in json.loads(kb("faq", "list", "--json").stdout)["data"]] == ["Later, there"]
 
 
+def test_a_faq_file_is_read_for_what_it_says(kb, tmp_path: Path) -> None:
+    good = {"question": "When?", "answer": "Now.", "variants": ["At what time?"], "language": "en"}
+    wrong = (
+        {"question": 5},
+        {"answer": ["x"]},
+        {"variants": 5},
+        {"variants": [None]},
+        {"language": "not one"},
+    )
+    (tmp_path / "faq.json").write_text(json.dumps([*({**good, **each} for each in wrong), [], good]))
+    assert kb("collection", "create", "default").returncode == 0
+    done = kb("faq", "import", str(tmp_path / "faq.json"))
+    assert done.returncode == 1 and done.stdout == "1 of 7 entries imported.\n"
+    assert [line.split(":")[0] for line in done.stderr.splitlines()] == [f"row {n}" for n in range(1, 7)]
+    listed = json.loads(kb("faq", "list", "--json").stdout)["data"]
+    assert [(e["question"], e["variants"]) for e in listed] == [("When?", ["At what time?"])]
+
+
 def test_doctor_notes_servers_that_are_named_and_do_not_answer(kb) -> None:
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))  # and nobody listens
