@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import gzip
 import json
+import os
 import random
 import re
 import subprocess
@@ -182,6 +183,8 @@ def main() -> None:
         state = args.state or Path(scratch)
         if not (state / "kb.sqlite3").exists():
             fill(state, pieces(args.sets, args.chunks), args.embed)
+        from kb.ops.arenas import huge_pages
+
         sides = {}
         for side in ("kb", "txtai") if args.peer else ("kb",):
             command = [
@@ -195,7 +198,9 @@ def main() -> None:
                 str(args.sets),
             ]
             command += ["--chunks", str(args.chunks), "--questions", str(args.questions)]
-            done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+            # kb's side in the environment that `kb up` gives the web server
+            env = {**os.environ, **(huge_pages() if side == "kb" else {})}
+            done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, env=env)
             sides[side] = json.loads(done.stdout.strip().splitlines()[-1])
     names = list(dict.fromkeys(name for found in sides.values() for name in found))
     print(f"{'':26}" + "".join(f"{side:>10}" for side in sides))
