@@ -95,7 +95,8 @@ class Asker:
             return
         if smalltalk.only(run.text):
             yield Event("sources", {"passages": []})
-            draft = Draft(say("courtesy", run.language), "none", False, "unchecked")
+            kind = "courtesy" if smalltalk.greets(run.text) else "thanked"
+            draft = Draft(say(kind, run.language), "none", False, "unchecked")
             yield from self._finish(run, draft)
             return
         found = self._finder.find(run)

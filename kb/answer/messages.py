@@ -41,6 +41,16 @@ _TEXTS: dict[str, dict[Language, str]] = {
         "pt": "Olá. Faça a sua pergunta numa frase ou em poucas palavras; a resposta será procurada nos documentos.",
         "nl": "Hallo. Stel uw vraag in één zin of een paar woorden; het antwoord wordt in de documenten gezocht.",
     },
+    "thanked": {
+        "en": "You are welcome. Ask again any time.",
+        "zh": "不客气，随时可以再提问。",
+        "de": "Gern geschehen. Fragen Sie jederzeit wieder.",
+        "fr": "Je vous en prie. N'hésitez pas à poser d'autres questions.",
+        "es": "De nada. Pregunte de nuevo cuando quiera.",
+        "it": "Prego. Chieda ancora quando vuole.",
+        "pt": "De nada. Pergunte de novo quando quiser.",
+        "nl": "Graag gedaan. Stel gerust nog een vraag.",
+    },
     "quoted-no-model": {
         "en": "Quoted from the documents; no language model is configured.",
         "zh": "以下内容摘自文档原文；未配置语言模型。",

@@ -17,6 +17,7 @@ _THANKS = (
     r"thanks|thank you|thx|ty|cheers|many thanks|thanks a lot|thank you (?:so|very) much|much appreciated|great|perfect|nice"
     r"|bye|goodbye|good bye|see you|danke|merci|gracias|谢谢[你您]?|多谢|感谢|辛苦了|再见|拜拜"
 )
+_GREETS = re.compile(rf"(?<!\w)(?:{_GREETING})(?!\w)", re.I)
 _ONLY = re.compile(
     rf"(?:(?:{_GREETING}|{_THANKS})(?:\s+(?:there|again|all|everyone|kb))?[\s,.!~。，！～、👋🙂😊🙏👍]*)+",
     re.I,
@@ -26,3 +27,8 @@ _ONLY = re.compile(
 def only(text: str) -> bool:
     """Whether a message is courtesy and nothing else."""
     return len(text) <= 80 and _ONLY.fullmatch(fold(text).strip()) is not None
+
+
+def greets(text: str) -> bool:
+    """Whether a courtesy begins a talk, rather than thanking for one or ending it."""
+    return _GREETS.search(fold(text)) is not None

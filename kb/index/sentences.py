@@ -15,6 +15,11 @@ _END = re.compile(
     r"[。！？]+[”’」』）)\"'】]*|[!?]+[”’」』）)\"'】]*(?![a-zA-Z0-9_\](/&=#%])|\.+[\"'”’)\]]*(?=\s|$)|\n+"
 )
 _LAST_WORD = re.compile(r"([A-Za-z.]+)\.[\"'”’)\]]*$")
+# "am 12. Mai": German writes a day's number with a full stop
+_DAY = re.compile(r"(?<!\w)\d{1,2}\.$")
+_MONTH = re.compile(
+    r"\s+(?:Januar|Jänner|Februar|März|April|Mai|Juni|Juli|August|September|Oktober|November|Dezember)\b"
+)
 _NUMBERED = re.compile(r"^\s*(?:#{1,6} )?(?:\d{1,3}|[a-zA-Z])\.$")
 LONGEST = 420
 WRAPPED = 40  # characters of a line from which one that goes on in small letters below it was wrapped
@@ -60,7 +65,7 @@ def _wrapped(text: str, at: int) -> bool:
 def _goes_on(text: str, start: int, end: int) -> bool:
     """Whether this full stop only abbreviates, or numbers a list item."""
     so_far = text[start:end]
-    if _NUMBERED.match(so_far):
+    if _NUMBERED.match(so_far) or (_DAY.search(so_far) and _MONTH.match(text, end)):
         return True
     following = text[end : end + 2].lstrip()
     if following and following[0].islower():

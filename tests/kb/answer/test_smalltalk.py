@@ -44,6 +44,20 @@ def test_whatever_asks_is_a_question(text: str) -> None:
     assert not smalltalk.only(text)
 
 
+@pytest.mark.parametrize(
+    ("text", "reply"),
+    [
+        ("Thanks!", "You are welcome."),
+        ("thank you so much 🙏", "You are welcome."),
+        ("Good morning, thanks!", "Hello."),
+        ("谢谢！", "不客气"),
+        ("您好，谢谢", "您好"),
+    ],
+)
+def test_thanks_are_not_greeted(text: str, reply: str) -> None:
+    assert run(asker(), text)[-1].data.text.startswith(reply)
+
+
 def test_a_greeting_is_answered_without_searching() -> None:
     conversations = FakeConversations()
     answer = run(asker(conversations=conversations), "Hello!")[-1].data

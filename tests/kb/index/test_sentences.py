@@ -18,6 +18,7 @@ def cut(text: str) -> list[str]:
         "If you would like to enter the building after hours, please fill out the\n[form](https://a.example/form).",
         "Read [How are receipts attached?](/faq#how-are-receipts-attached) before you claim.",
         "The form is at https://a.example/?id=3&page=2 in the portal.",
+        "Das Sommerfest ist am 12. Mai 2027 im Hof, bei Regen am 3. Juni.",
     ],
 )
 def test_a_wrapped_line_and_a_question_mark_in_a_link_end_nothing(text: str) -> None:
@@ -29,6 +30,10 @@ def test_a_wrapped_line_and_a_question_mark_in_a_link_end_nothing(text: str) -> 
     [
         ("Really? Yes! No.", ["Really?", "Yes!", "No."]),
         ("保修期多长?三年。", ["保修期多长?", "三年。"]),
+        (
+            "Die Frist endet am 12. Danach gilt sie nicht.",
+            ["Die Frist endet am 12.", "Danach gilt sie nicht."],
+        ),
         ("flour\nmilk\nsugar", ["flour", "milk", "sugar"]),
         ("The following things have to be in the first aid box:\nplasters", None),
         ("# What has to be known about the parking spaces of guests\nparking is free", None),
