@@ -112,7 +112,7 @@ def test_the_beginning_of_a_long_answer_stays_in_sight_and_outlives_the_connecti
     page.wait_for_selector(".answer p:text-is('Line 89.')")
     asked, log = page.locator(".asked").last.bounding_box(), page.locator("#scroller").bounding_box()
     assert log["y"] <= asked["y"] < log["y"] + 60
-    assert page.is_visible("#latest")
+    page.wait_for_selector("#latest", state="visible")
 
     page.evaluate("cut()")
     page.wait_for_selector(".answer .tag:has-text('Broke off')")
