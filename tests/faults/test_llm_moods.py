@@ -39,6 +39,13 @@ def asker(llm: FakeLLM, mood: str, **more: Any) -> tuple[Asker, OpenAIChat, Fake
     return Asker(settings, conversations, FakeRetriever(), None, chat), chat, conversations
 
 
+def set_soon() -> threading.Event:
+    """A flag that goes up in a moment, while the model is being waited for."""
+    flag = threading.Event()
+    threading.Timer(0.3, flag.set).start()
+    return flag
+
+
 def ends(events: list[Event]) -> list[Event]:
     return [event for event in events if event.kind in ("done", "error")]
 
@@ -113,8 +120,7 @@ def test_a_client_that_leaves_closes_the_upstream_socket(llm: FakeLLM) -> None:
 def test_a_cancel_from_another_thread_closes_the_upstream_socket(llm: FakeLLM, mood: str) -> None:
     ask, chat, conversations = asker(llm, mood, llm_first_token_s=30.0, llm_stall_s=30.0, llm_total_s=60.0)
     since = len(llm.log())
-    cancel = threading.Event()
-    threading.Timer(0.3, cancel.set).start()
+    cancel = set_soon()
     began = time.monotonic()
     events = list(ask.ask(ALICE, Question(QUESTION), cancel=cancel))
     assert time.monotonic() - began < LATE_S
@@ -128,8 +134,7 @@ def test_a_cancel_from_another_thread_closes_the_upstream_socket(llm: FakeLLM, m
 def test_who_cannot_wait_for_the_model_any_more_gets_a_quotation(llm: FakeLLM, mood: str) -> None:
     ask, chat, conversations = asker(llm, mood, llm_first_token_s=30.0, llm_stall_s=30.0, llm_total_s=60.0)
     since = len(llm.log())
-    hurry = threading.Event()
-    threading.Timer(0.3, hurry.set).start()
+    hurry = set_soon()
     events = list(ask.ask(ALICE, Question(QUESTION), hurry=hurry))
     assert ends(events) == [events[-1]] and events[-1].kind == "done"
     answer: Answer = events[-1].data
