@@ -69,4 +69,5 @@ def page(site: Site, chromium: Any) -> Iterator[Any]:
     page = context.new_page()
     page.set_default_timeout(60_000)
     yield page
+    page.goto("about:blank")  # Chromium now and then never closes a page that is loading
     context.close()

@@ -90,7 +90,9 @@ def test_back_on_a_phone_closes_the_source_and_keys_stay_in_it(site: Site, page:
     page.locator(DONE).wait_for()
     until(lambda: page.evaluate("!history.state.source"))
     page.go_back()
-    page.wait_for_url(f"{site.url}/")  # one step per thing that was opened
+    page.locator(DONE).wait_for(state="detached")  # the address changes before the page does
+    page.wait_for_selector("#conversations a", state="attached")
+    assert page.url == f"{site.url}/"  # one step per thing that was opened
 
 
 def test_the_beginning_of_a_long_answer_stays_in_sight_and_outlives_the_connection(
