@@ -95,9 +95,9 @@ class Fn:
     def store(self, value: Value, base: Value, *terms: Any, align: int = 1) -> None:
         self.b.store(value, self.at(base, *terms), align=align)
 
-    def prefetch(self, base: Value, size: int) -> None:
-        """Ask for the `size` bytes from `base` on, which may lie beyond what there is."""
-        read, keep, data = (ir.Constant(I32, value) for value in (0, 3, 1))
+    def prefetch(self, base: Value, size: int, *, into: int) -> None:
+        """Ask for the `size` bytes from `base` on, which may lie beyond what there is, into cache level `into` (1, 2)."""
+        read, keep, data = (ir.Constant(I32, value) for value in (0, 4 - into, 1))
         for line in range(0, size, 64):
             callee = self.module.globals.get("llvm.prefetch.p0")
             if callee is None:

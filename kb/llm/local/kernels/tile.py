@@ -14,8 +14,8 @@ from kb.llm.local.kernels.emit import F32, I8, I16, I32, I64, PTR, VF, VI, Fn, V
 
 # tokens a tile function takes at once, largest first
 GROUPS = {
-    ("int8", "q8"): (6, 4, 3, 2, 1),
-    ("mxfp4", "q8"): (4, 3, 2, 1),
+    ("int8", "q8"): (8, 6, 4, 3, 2, 1),
+    ("mxfp4", "q8"): (8, 6, 4, 3, 2, 1),
     ("int8", "f32"): (4, 1),
     ("mxfp4", "f32"): (4, 1),
 }
@@ -24,8 +24,8 @@ _BYTES = ir.VectorType(I8, 64)
 _PAIRS = ir.VectorType(I32, 32)
 _AHEAD = 4096  # bytes of weights asked for before they are needed: the processor's own prefetching ends at every page
 # Tiles multiplied side by side by so few tokens: several streams of weights keep more reads in flight than one
-BESIDE = {1: 4, 2: 2, 3: 2}
-_FEW = 3  # tokens up to which memory is what a product waits for
+BESIDE = {1: 4, 2: 2, 3: 2, 4: 2}
+_FEW = 3  # tokens up to which weights are used at once: asked for into the first cache, into the second by more
 
 
 def emit_tile(module: ir.Module, layout: str, acts: str, path: str, count: int, tiles: int = 1) -> None:
@@ -43,8 +43,7 @@ def emit_tile(module: ir.Module, layout: str, acts: str, path: str, count: int, 
     with f.loop(0, blocks) as block:
         for (tile_weights, tile_scales), tile_sums in zip(begins, sums, strict=True):
             at = f.at(tile_weights, (block, WEIGHT_BYTES[layout]))
-            if count <= _FEW:
-                f.prefetch(f.at(at, _AHEAD), WEIGHT_BYTES[layout])
+            f.prefetch(f.at(at, _AHEAD), WEIGHT_BYTES[layout], into=1 if count <= _FEW else 2)
             exponents = [_exponents(f, f.at(tile_scales, (block, 32), 16 * half)) for half in range(2)]
             _add_block(f, layout, acts, path, at, exponents, inputs, block, tile_sums)
     for number, tile_sums in enumerate(sums):
