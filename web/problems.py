@@ -140,6 +140,12 @@ def invalid(found: ValidationError) -> Invalid:
 
 def known(error: Exception) -> KbError:
     """Any exception as a KbError; what is not foreseen becomes `internal`, without its text."""
+    full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+    if full or isinstance(error, errors.DiskFull):  # where it lies on the server is not the client's to know
+        return errors.DiskFull(
+            "The disk is full, so this could not be stored. Nothing that was confirmed is lost. "
+            "Whoever runs the server must free space; then try again, kb needs no restart."
+        )
     if isinstance(error, KbError):
         return error
     if isinstance(error, ValidationError):
@@ -154,10 +160,6 @@ def known(error: Exception) -> KbError:
         made = KbError("The body is not parted into chunks as HTTP has them.", slug="bad-request")
         made.status, made.title = 400, KINDS["bad-request"].title
         return made
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return errors.DiskFull(
-            "The disk is full, so this could not be stored. Nothing that was confirmed is lost."
-        )
     return KbError(
         "kb could not finish this because of a defect. The log has the details under this request_id."
     )
@@ -207,6 +209,8 @@ def respond(error: Exception) -> Response:
     found = known(error)
     if found.status >= 500 and found.slug == "internal":
         log.error("request failed", request_id=g.get("request_id"), path=request.path, exc_info=error)
+    elif isinstance(found, errors.DiskFull):
+        log.error("disk full", request_id=g.get("request_id"), path=request.path, detail=str(error))
     if wants_page():
         body: str = render_template("problem.html", problem=problem(found), kind=KINDS.get(found.slug))
         response = Response(body, found.status, mimetype="text/html")

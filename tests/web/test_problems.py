@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from kb import errors
+from kb.store.failures import disk_full
 from tests.web.conftest import World
 from web.problems import KINDS
 
@@ -204,6 +205,18 @@ def test_a_defect_says_nothing_of_the_inside(world: World, capsys: pytest.Captur
     body = is_problem(world.rest().post("/search", json={"question": "x"}), 500, "internal")
     assert "hunter2" not in str(body) and "path.py" not in str(body)
     assert body["request_id"] in capsys.readouterr().out
+
+
+def test_a_full_disk_is_said_with_the_way_out_and_without_the_servers_folders(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(*given: Any, **named: Any) -> Any:
+        raise disk_full(Path("/secret/kb.sqlite3"))
+
+    world.kb.retriever.retrieve = refuse  # type: ignore[method-assign]
+    body = is_problem(world.rest().post("/search", json={"question": "x"}), 507, "disk-full")
+    assert "/secret" not in str(body) and "free space" in body["detail"]
+    assert "/secret/kb.sqlite3" in capsys.readouterr().out  # the operator is told where
 
 
 def test_request_ids(world: World) -> None:
