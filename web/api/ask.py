@@ -130,7 +130,7 @@ def _pieces(events: Iterator[Event | None], told: _Told) -> Iterator[str]:
 
     def failed(error: Exception) -> str:
         found = known(error)
-        if found.slug == "internal":
+        if found.slug in ("internal", "disk-full"):  # what the reader is not told
             log.error("answer failed", request_id=told.request_id, exc_info=error)
         return encode("error", problem(found, told.request_id))
 

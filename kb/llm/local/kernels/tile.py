@@ -25,7 +25,9 @@ _PAIRS = ir.VectorType(I32, 32)
 _AHEAD = 4096  # bytes of weights asked for before they are needed: the processor's own prefetching ends at every page
 # Tiles multiplied side by side by so few tokens: several streams of weights keep more reads in flight than one
 BESIDE = {1: 4, 2: 2, 3: 2, 4: 2}
-_FEW = 3  # tokens up to which weights are used at once: asked for into the first cache, into the second by more
+_FEW = (
+    3  # tokens up to which weights are used at once: asked for into the first cache, into the second by more
+)
 
 
 def emit_tile(module: ir.Module, layout: str, acts: str, path: str, count: int, tiles: int = 1) -> None:
