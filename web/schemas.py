@@ -250,6 +250,20 @@ class ImportQuery(Strict):
     collection: Name | None = None
 
 
+class ConversationsQuery(Paging):
+    """Which of the caller's conversations to list."""
+
+    q: Short | None = Field(
+        None, description="Words of the title, the questions or the answers; all of them must occur."
+    )
+
+
+class ConversationPatch(Strict):
+    """What a conversation is to be called."""
+
+    title: Name
+
+
 class FeedbackIn(Strict):
     """What a reader thought of an answer."""
 

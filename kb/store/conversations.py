@@ -14,18 +14,19 @@ from kb.errors import FieldError, Invalid, NotFound
 from kb.store import audit, paging
 from kb.store.answer_rows import as_answer, readable, readable_ids, to_body, withheld
 from kb.store.audit import who
+from kb.store.conversation_search import holding
 from kb.store.db import Database
 from kb.store.group_commit import Together
 from kb.store.scope import need
 from kb.store.tables import AnswerRow, ConversationRow, FaqWordingRow, FeedbackRow
 from kb.store.unanswered import LOOKED_AT, Unanswered, grouped, key
-from kb.store.values import aware, clean, new_id, now
+from kb.store.values import aware, blank, clean, clean_title, new_id, now
 from kb.types import Answer, Audience, Principal, Tier, Turn
 
 
 @dataclass(frozen=True)
 class Conversation:
-    """One of the principal's conversations; its title is its first question, or a greeting until there is one."""
+    """One of the principal's conversations; its title is its first question, a greeting until there is one, or as renamed."""
 
     id: str
     title: str
@@ -85,7 +86,7 @@ class Conversations:
             if answer.conversation_id:
                 conversation = _own(session, principal, answer.conversation_id)
                 conversation.updated_at = now()
-                if _only_greeted(session, conversation.id):
+                if _called_by_greeting(session, conversation):
                     conversation.title = _title(answer.question)
             else:
                 conversation = _start(session, principal, ticket_id, answer.question)
@@ -125,23 +126,24 @@ class Conversations:
             return self._shown(session, principal, [row])[0]
 
     def list(
-        self, principal: Principal, cursor: str | None = None, limit: int = 50
+        self, principal: Principal, cursor: str | None = None, limit: int = 50, q: str | None = None
     ) -> tuple[list[Conversation], str | None]:
-        """The principal's conversations, latest first, and the next page's cursor."""
+        """The principal's conversations, latest first, and the next page's cursor. q: words they hold, all of them."""
         limit = max(1, min(limit, 200))
         query = select(ConversationRow).where(ConversationRow.principal == who(principal))
         if cursor:
             query = query.where(
                 paging.beyond("conversations", ConversationRow.updated_at, ConversationRow.id, cursor)
             )
-        query = query.order_by(ConversationRow.updated_at.desc(), ConversationRow.id.desc()).limit(limit + 1)
+        query = query.order_by(ConversationRow.updated_at.desc(), ConversationRow.id.desc())
         with self.db.read() as session:
-            rows = session.scalars(query).all()
-        found = [
-            Conversation(row.id, row.title, row.ticket_id, aware(row.created_at), aware(row.updated_at))
-            for row in rows[:limit]
-        ]
-        return found, paging.next_cursor("conversations", [(row.updated_at, row.id) for row in rows], limit)
+            if q and not blank(q):
+                rows = holding(session, principal, query, q, limit + 1)
+            else:
+                rows = list(session.scalars(query.limit(limit + 1)))
+        return [_listed(row) for row in rows[:limit]], paging.next_cursor(
+            "conversations", [(row.updated_at, row.id) for row in rows], limit
+        )
 
     def messages(self, principal: Principal, conversation_id: str) -> Sequence[Answer]:
         """A conversation's answers (each holds its question), oldest first, as they may be shown now."""
@@ -150,6 +152,13 @@ class Conversations:
             query = select(AnswerRow).where(AnswerRow.conversation_id == conversation_id)
             rows = session.scalars(query.order_by(AnswerRow.created_at, AnswerRow.id)).all()
             return self._shown(session, principal, rows)
+
+    def rename(self, principal: Principal, conversation_id: str, title: str) -> Conversation:
+        """Call a conversation something else; its place in the list stays. NotFound: not this principal's."""
+        with self.db.write() as session:
+            row = _own(session, principal, conversation_id)
+            row.title = _title(clean_title(title))
+            return _listed(row)
 
     def delete(self, principal: Principal, conversation_id: str) -> None:
         """Remove a conversation with its answers and their feedback. NotFound: not this principal's."""
@@ -269,14 +278,18 @@ def _after_the_last(session: Session, conversation: str, moment: datetime) -> da
     return moment if last is None or last < moment else last + timedelta(microseconds=1)
 
 
-def _only_greeted(session: Session, conversation_id: str) -> bool:
-    """Whether the conversation has begun, and with nothing but greetings."""
+def _listed(row: ConversationRow) -> Conversation:
+    return Conversation(row.id, row.title, row.ticket_id, aware(row.created_at), aware(row.updated_at))
+
+
+def _called_by_greeting(session: Session, conversation: ConversationRow) -> bool:
+    """Whether the conversation has begun, with nothing but greetings, and is called by the first of them still."""
     unchecked = AnswerRow.body["support"].as_string() == "unchecked"
-    query = select(and_(AnswerRow.tier == "none", unchecked)).where(
-        AnswerRow.conversation_id == conversation_id
+    query = select(AnswerRow.question, and_(AnswerRow.tier == "none", unchecked)).where(
+        AnswerRow.conversation_id == conversation.id
     )
-    first = session.scalars(query.order_by(AnswerRow.created_at).limit(5)).all()
-    return bool(first) and all(first)
+    first = session.execute(query.order_by(AnswerRow.created_at).limit(5)).all()
+    return bool(first) and all(row[1] for row in first) and conversation.title == _title(first[0][0])
 
 
 def _own(session: Session, principal: Principal, id_: str) -> ConversationRow:

@@ -17,6 +17,7 @@ REST = {
     "get_answer": "ask",
     "list_conversations": "ask",
     "get_conversation": "ask",
+    "rename_conversation": "ask",
     "delete_conversation": "ask",
     "add_document": "documents:write",
     "list_documents": "documents:read",
@@ -230,7 +231,10 @@ def test_conversations_are_their_owners(world: World) -> None:
     assert other.get(f"/app/answers/{answer['id']}").status_code == 404
     assert other.post(f"/app/answers/{answer['id']}/feedback", json={"rating": "up"}).status_code == 404
     assert other.ask("and?", conversation_id=answer["conversation_id"]).status_code == 404
-    assert other.delete(f"/app/conversations/{answer['conversation_id']}").status_code == 404
+    path = f"/app/conversations/{answer['conversation_id']}"
+    assert other("PATCH", path, json={"title": "mine"}).status_code == 404
+    assert other.get(f"/app/conversations?q={answer['question']}").get_json()["data"] == []
+    assert other.delete(path).status_code == 404
     assert world.browser("admin").delete(f"/app/conversations/{answer['conversation_id']}").status_code == 404
     assert world.rest("read").delete(f"/conversations/{answer['conversation_id']}").status_code == 404
     assert world.browser("reader").get(f"/app/answers/{answer['id']}").status_code == 200

@@ -76,6 +76,25 @@ def test_a_conversation_is_deleted_by_its_owner(world: World) -> None:
     assert (line.action, line.object) == ("conversation.delete", gone["conversation_id"])
 
 
+def test_a_conversation_is_renamed_and_found_by_its_words(world: World) -> None:
+    rest = world.rest()
+    one, two = rest.ask("holiday").get_json(), rest.ask("salary").get_json()
+    path = f"/conversations/{one['conversation_id']}"
+    renamed = rest("PATCH", path, json={"title": "Time off"})
+    assert (renamed.status_code, renamed.get_json()["title"]) == (200, "Time off")
+
+    def found(q: str) -> list[str]:
+        return [row["id"] for row in rest.get("/conversations", query_string={"q": q}).get_json()["data"]]
+
+    assert found("time OFF") == found("27 days") == found("holiday") == [one["conversation_id"]]
+    assert found("salary") == [two["conversation_id"]] and found("27 salary") == []
+    for body in ({"title": " "}, {"title": "x" * 201}, {"title": None}, {}):
+        refused = rest("PATCH", path, json=body)
+        assert (refused.status_code, refused.get_json()["errors"][0]["pointer"]) == (422, "/title")
+    assert rest("PATCH", "/conversations/nothing", json={"title": "x"}).status_code == 404
+    assert world.rest("read").get("/conversations?q=holiday").get_json()["data"] == []
+
+
 def test_ask_passes_filters_on(world: World) -> None:
     given = {
         "source": "upload",

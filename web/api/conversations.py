@@ -9,7 +9,7 @@ from flask import Response
 from web.endpoints import Reply, endpoint, page, reply
 from web.render import answer_html, languages
 from web.responses import AnswerList, AnswerOut, ConversationList, ConversationOut, answer_json, browser
-from web.schemas import FeedbackIn, Paging
+from web.schemas import ConversationPatch, ConversationsQuery, FeedbackIn
 
 if TYPE_CHECKING:
     from kb.app import Kb
@@ -49,13 +49,26 @@ def get_answer(kb: Kb, principal: Principal, *, id: str) -> Response:
     "/conversations",
     scope="ask",
     tag="Conversations",
-    query=Paging,
+    query=ConversationsQuery,
     replies={200: Reply(ConversationList, "The caller's own, latest first.")},
 )
-def list_conversations(kb: Kb, principal: Principal, *, query: Paging) -> Response:
+def list_conversations(kb: Kb, principal: Principal, *, query: ConversationsQuery) -> Response:
     """List the caller's conversations."""
-    rows, following = kb.conversations.list(principal, query.cursor, query.limit)
+    rows, following = kb.conversations.list(principal, query.cursor, query.limit, query.q)
     return page(ConversationOut, list(rows), following)
+
+
+@endpoint(
+    "PATCH",
+    "/conversations/{id}",
+    scope="ask",
+    tag="Conversations",
+    body=ConversationPatch,
+    replies={200: Reply(ConversationOut, "As it is called now.")},
+)
+def rename_conversation(kb: Kb, principal: Principal, *, id: str, body: ConversationPatch) -> Response:
+    """Rename one of the caller's conversations."""
+    return reply(ConversationOut.model_validate(kb.conversations.rename(principal, id, body.title)))
 
 
 @endpoint(

@@ -1,7 +1,12 @@
-// The list of earlier conversations beside the chat: by day, with a way to delete each.
-import { call, el, icon, langOf, steady, toast, withQuery } from "/static/js/ui.js";
+// The list of earlier conversations beside the chat: by day, or those that hold some words; each can be renamed and deleted.
+import { addressed, call, calm, el, icon, langOf, steady, toast, withHeld, withQuery } from "/static/js/ui.js";
 
 const place = document.getElementById("conversations");
+const search = document.getElementById("search");
+const box = search.elements.find;
+const keep = addressed(search);
+let again = () => {}; // the list as it was shown last, anew
+let latest = 0;
 
 /** When that was: today, yesterday, …, or the month. */
 function when(iso) {
@@ -14,31 +19,47 @@ function when(iso) {
 
 /** Show the list anew. open: the id of the conversation on the page; left: called when that one was deleted. */
 export async function showConversations(open, left, cursor = null) {
+  again = () => showConversations(open, left);
+  const q = box.value.trim(), turn = (latest += 1);
   let found;
   try {
-    found = await call("GET", withQuery("/conversations", { limit: 50, cursor }));
+    found = await call("GET", withQuery("/conversations", { limit: 50, cursor, q }));
   } catch (error) {
     toast(error.message);
     return;
   }
-  steady(place, () => show(found, open, left, cursor));
+  if (turn === latest) steady(place, () => show(found, open, left, cursor, q)); // else other words were typed since
 }
 
-function show(found, open, left, cursor) {
+function show(found, open, left, cursor, q) {
   if (cursor) place.querySelector(".more")?.remove();
   else place.replaceChildren();
-  const again = () => showConversations(open, left);
   for (const row of found.data) {
     const title = when(row.updated_at);
     if (place.lastElementChild?.dataset.when !== title) {
       place.append(el("section", { "data-when": title }, el("h2", { className: "side-title" }, title), el("ul", { className: "conversations" })));
     }
     place.lastElementChild.lastElementChild.append(el("li", {},
-      el("a", { href: `/c/${encodeURIComponent(row.id)}`, title: row.title, lang: langOf(row.title), "aria-current": row.id === open ? "page" : null }, row.title),
-      el("button", { type: "button", className: "icon-button", title: "Delete", "aria-label": `Delete: ${row.title}`, onclick: () => remove(row, row.id === open ? left : again) }, icon("trash"))));
+      el("a", { href: addressOf(row, q), title: row.title, lang: langOf(row.title), "aria-current": row.id === open ? "page" : null }, row.title),
+      el("button", { type: "button", className: "icon-button", title: "Rename", "aria-label": `Rename: ${row.title}`, onclick: () => rename(row) }, icon("pen")),
+      el("button", { type: "button", className: "icon-button", title: "Delete", "aria-label": `Delete: ${row.title}`, onclick: () => remove(row, row.id === open ? left : () => again()) }, icon("trash"))));
   }
-  if (!place.children.length) place.append(el("p", { className: "hint" }, "Your questions will be listed here."));
+  if (!place.children.length) place.append(el("p", { className: "hint" }, q ? "None of your conversations holds these words." : "Your questions will be listed here."));
+  search.hidden = !q && !found.data.length && !cursor;
   if (found.next) place.append(el("p", { className: "more" }, el("button", { type: "button", onclick: () => showConversations(open, left, found.next) }, "Show more")));
+}
+
+/** The conversation's page; with the search, so that the next one found is at hand there. */
+const addressOf = (row, q) => (q ? withHeld : (path) => path)(`/c/${encodeURIComponent(row.id)}`, { find: q });
+
+async function rename(row) {
+  const title = prompt("What is this conversation to be called?", row.title)?.trim();
+  if (!title || title === row.title) return;
+  try {
+    const { title: given } = await call("PATCH", `/conversations/${encodeURIComponent(row.id)}`, { title });
+    toast(`Renamed to ${given}.`);
+  } catch (error) { toast(error.message); }
+  again();
 }
 
 async function remove(row, then) {
@@ -50,3 +71,6 @@ async function remove(row, then) {
   }
   then();
 }
+
+search.addEventListener("input", calm(() => { keep(); again(); }));
+search.addEventListener("submit", (event) => { event.preventDefault(); keep(); again(); });
