@@ -9,6 +9,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from contextlib import suppress
 from importlib.metadata import entry_points
 from types import FrameType
 
@@ -16,10 +17,11 @@ import click
 
 from kb.app import build
 from kb.commands.sample import unfinished
-from kb.errors import Invalid
+from kb.errors import Invalid, KbError
 from kb.ops.port import require_free
 from kb.ops.supervisor import Supervisor
 from kb.settings import Settings
+from kb.store import Database
 from kb.types import Process
 
 
@@ -66,7 +68,18 @@ def up(sample: bool) -> None:
     if loading is not None and loading.poll() is None:
         loading.terminate()  # what it has not loaded yet, the next start does
         loading.wait()
+    with suppress(KbError):  # its log is as safe beside the database as in it
+        empty_log(settings)
     click.echo("Stopped.")
+
+
+def empty_log(settings: Settings) -> None:
+    """Leave one database file with everything in it, for who copies it while nothing runs."""
+    database = Database(settings.database)
+    try:
+        database.checkpoint()
+    finally:
+        database.close()
 
 
 def processes(settings: Settings) -> list[Process]:

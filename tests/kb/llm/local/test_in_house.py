@@ -101,7 +101,8 @@ class House:
     def stop(self) -> None:
         if self.up.poll() is None:
             self.up.send_signal(signal.SIGTERM)
-            self.up.wait(60)
+            assert self.up.wait(60) == 0
+            assert not (self.state / "kb.sqlite3-wal").exists()  # all of it is in the database
         self.log.close()
 
 
