@@ -12,6 +12,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from kb.errors import KbError
+from kb.ops.arenas import give_back
 
 if TYPE_CHECKING:
     from kb.app import Kb
@@ -41,6 +42,7 @@ class Opening:
             kb.encoder.encode_question("the first question")  # compiles the graph
             kb.encoder.encode_documents(["the first sentence that is read"])
             _ = kb.asker
+            give_back()
         except KbError as error:
             if self.why != error.title:
                 print(f"kb serve: {error.detail}", file=sys.stderr, flush=True)

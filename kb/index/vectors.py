@@ -100,8 +100,10 @@ class Vectors:
         stored = faiss.read_index(str(path))
         if not isinstance(stored, faiss.IndexScalarQuantizer) or (stored.d, stored.ntotal) != (dim, count):
             raise Broken(f"{path.name} does not hold {count} vectors of {dim}.")
-        vectors = cls(dim)
         codes = faiss.vector_to_array(stored.codes).view(np.float16).reshape(count, dim)
+        del stored
+        vectors = cls(dim)
+        vectors._exact = codes  # as large as is needed: growing up to it would leave holes behind
         for start in range(0, count, SIZE):
             vectors.add(codes[start : start + SIZE].astype(np.float32))
         return vectors

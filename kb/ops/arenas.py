@@ -20,6 +20,16 @@ def few_arenas() -> None:
         ctypes.CDLL(None).mallopt(M_ARENA_MAX, HEAPS)
 
 
+def give_back() -> None:
+    """Give the system what was freed inside glibc's heaps.
+
+    glibc does so by itself only at a heap's end. For after a start: reading indexes and compiling graphs needs more
+    for a moment than serving ever does again.
+    """
+    with suppress(AttributeError, OSError):
+        ctypes.CDLL(None).malloc_trim(0)
+
+
 def huge_pages() -> dict[str, str]:
     """Environment for a process that glibc gives large memory in pages of 2 MB, where the system has them on request.
 

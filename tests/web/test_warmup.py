@@ -79,3 +79,12 @@ def test_what_fails_is_said_and_tried_again(
     assert until(world, 200) == {"status": "ready"}
     said = capfd.readouterr().err
     assert said.count("kb serve: The encoder is not here yet; fetch it.") == 1  # not every time
+
+
+def test_what_opening_needed_for_a_moment_goes_back(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[bool] = []
+    index = SlowIndex()
+    index.let.set()
+    monkeypatch.setattr(warmup, "give_back", lambda: given.append(bool(index.opened)))
+    assert Opening(parts(world, index)).open()
+    assert given == [True]

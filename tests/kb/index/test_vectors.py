@@ -54,13 +54,16 @@ def test_an_empty_index_finds_nothing() -> None:
 
 
 def test_saved_without_the_dead_and_read_again(
-    tmp_path: Path, filled: tuple[Vectors, NDArray[np.float32]]
+    tmp_path: Path, filled: tuple[Vectors, NDArray[np.float32]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     vectors, data = filled
     alive = np.ones(3000, bool)
     alive[:10] = False
     save(tmp_path / "v.faiss", vectors.exact, alive)
+    for room in ("blocks", "vectors"):
+        monkeypatch.setattr(f"kb.index.{room}.SIZE", 1024)
     again = Vectors.read(tmp_path / "v.faiss", 64, 2990)
+    assert len(again._exact) == 2990  # no room that nothing stands in
     rows, scores = again.search(data[10], np.ones(2990, bool), 1)
     assert rows[0] == 0
     assert scores[0] == pytest.approx(1, abs=1e-3)

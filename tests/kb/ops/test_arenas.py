@@ -1,4 +1,4 @@
-"""Memory from glibc: in huge pages for the web server, unless its operator wants it otherwise."""
+"""Memory from glibc: what was freed goes back; in huge pages for the web server, unless its operator wants it otherwise."""
 
 from __future__ import annotations
 
@@ -53,3 +53,29 @@ def test_the_web_server_gets_them(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_an_operators_own_tunables_stand(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GLIBC_TUNABLES", "glibc.malloc.arena_max=1")
     assert huge_pages() == {}
+
+
+HOLES = """
+import ctypes
+from pathlib import Path
+from kb.ops.arenas import give_back
+
+libc = ctypes.CDLL(None)
+libc.malloc.restype = ctypes.c_void_p
+taken = [libc.malloc(ctypes.c_size_t(60_000)) for _ in range(1000)]
+for block in taken:
+    ctypes.memset(ctypes.c_void_p(block), 1, 60_000)
+for block in taken[:-1]:  # the last one keeps the heap's end where it is
+    libc.free(ctypes.c_void_p(block))
+give_back()
+print(int(Path("/proc/self/statm").read_text().split()[1]) * 4096 // 1_000_000)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="no /proc")
+def test_what_was_freed_inside_a_heap_goes_back() -> None:
+    plain = {name: value for name, value in os.environ.items() if name != "GLIBC_TUNABLES"}
+    done = subprocess.run(
+        [sys.executable, "-c", HOLES], env=plain, stdout=subprocess.PIPE, text=True, check=True
+    )
+    assert int(done.stdout) < 50
