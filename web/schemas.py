@@ -215,6 +215,12 @@ class CollectionIn(Strict):
     everyone: bool = Field(False, description="Let everyone who signs in read it.")
 
 
+class TitlePatch(Strict):
+    """What a collection or a conversation is to be called."""
+
+    title: Name
+
+
 class FaqQuery(Paging):
     """Which entries to list."""
 
@@ -256,12 +262,6 @@ class ConversationsQuery(Paging):
     q: Short | None = Field(
         None, description="Words of the title, the questions or the answers; all of them must occur."
     )
-
-
-class ConversationPatch(Strict):
-    """What a conversation is to be called."""
-
-    title: Name
 
 
 class FeedbackIn(Strict):

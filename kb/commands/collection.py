@@ -1,4 +1,4 @@
-"""`kb collection create | list | rm | grants | grant | revoke`."""
+"""`kb collection create | list | rename | rm | grants | grant | revoke`."""
 
 from __future__ import annotations
 
@@ -48,6 +48,15 @@ def list_(as_json_: bool) -> None:
         ("name", "title", "audience", "documents"),
         ((c.name, c.title, c.audience, c.documents) for c in found),
     )
+
+
+@collection.command()
+@click.argument("name")
+@click.argument("title")
+def rename(name: str, title: str) -> None:
+    """Change what people see a collection called; its name stays."""
+    renamed = build().collections.rename(SYSTEM, name, title)
+    click.echo(f"{name} is now called {renamed.title}")
 
 
 @collection.command()

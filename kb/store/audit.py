@@ -21,6 +21,7 @@ ACTIONS = (
     "document.delete",
     "document.retry",
     "collection.create",
+    "collection.rename",
     "collection.delete",
     "grant.set",
     "grant.remove",

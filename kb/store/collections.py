@@ -72,7 +72,7 @@ class Collections:
                 f"There is a collection {name!r} already. Use it, or choose another name.",
                 slug="collection-exists",
             ) from None
-        return Collection(name, row.title, audience, 0, aware(row.created_at))
+        return _counted(row, 0)
 
     def begin(self) -> bool:
         """In a kb without any collection, make the one that uploads go to unless told otherwise. Whether it did."""
@@ -98,16 +98,7 @@ class Collections:
                 .where(CollectionRow.id.in_(scope.collection_ids))
                 .order_by(CollectionRow.name)
             ).all()
-        return [
-            Collection(
-                row.name,
-                row.title,
-                "public" if row.audience == "public" else "internal",
-                documents or 0,
-                aware(row.created_at),
-            )
-            for row, documents in rows
-        ]
+        return [_counted(row, documents or 0) for row, documents in rows]
 
     def page(
         self, principal: Principal, cursor: str | None = None, limit: int = 50
@@ -118,6 +109,16 @@ class Collections:
             after = paging.name(cursor, "collections")
             rows = [row for row in rows if row.name > after]
         return rows[:limit], paging.cursor("collections", rows[limit - 1].name) if len(rows) > limit else None
+
+    def rename(self, principal: Principal, name: str, title: str) -> Collection:
+        """Give a collection another title; the name, which programs use, stays. For admins."""
+        need(principal, "admin")
+        with self.db.write() as session:
+            row = _find(session, principal, name)
+            row.title = clean(title) or name
+            audit.record(session, principal, "collection.rename", name, title=row.title)
+            within = select(func.count()).select_from(DocumentRow).where(DocumentRow.collection_id == row.id)
+            return _counted(row, session.scalar(within) or 0)
 
     def delete(self, principal: Principal, name: str) -> None:
         """Remove a collection with its documents, FAQ entries and grants; for admins.
@@ -185,6 +186,11 @@ class Collections:
 def _find(session: Session, principal: Principal, name: str) -> CollectionRow:
     scope = allowed(session, principal, collections=(name,))
     return session.get_one(CollectionRow, next(iter(scope.collection_ids)))
+
+
+def _counted(row: CollectionRow, documents: int) -> Collection:
+    audience: Audience = "public" if row.audience == "public" else "internal"
+    return Collection(row.name, row.title, audience, documents, aware(row.created_at))
 
 
 def _of(collection_id: int, kind: str, subject_id: str) -> Delete:

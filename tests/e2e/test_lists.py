@@ -134,6 +134,21 @@ def test_access_is_given_and_taken_without_losing_the_place(site: Site, page: An
     assert len(calls) == 2  # the grant, and that row; not every row of every collection
 
 
+def test_a_collection_is_renamed_where_access_to_it_is_given(site: Site, page: Any) -> None:
+    said = answering(page, False, "Rules & forms")
+    page.goto("/admin/access")
+    page.focus("button[aria-label='Rename the collection Employee handbook']")
+    page.keyboard.press("Enter")  # and thinks better of it
+    page.keyboard.press("Enter")
+    page.wait_for_selector(".toast:has-text('Renamed to Rules & forms.')")
+    until(lambda: page.evaluate(FOCUS) == "Rename the collection Rules & forms")
+    assert page.inner_text("#grants tr td:first-child") == "Rules & forms handbook"
+    assert page.is_visible("#grants .tag:has-text('Everyone: read')") and len(said) == 2
+    assert [c.title for c in site.kb.collections.list(SYSTEM)] == ["Rules & forms"]
+    page.reload()
+    page.wait_for_selector("button[aria-label='Delete the collection Rules & forms']")
+
+
 def test_much_is_not_deleted_and_no_admin_made_by_a_slip(site: Site, page: Any) -> None:
     add(site, "a.txt")
     site.kb.users.create("ben@example.com", "Ben", "reader", "correct horse battery")

@@ -28,6 +28,7 @@ REST = {
     "get_text": "documents:read",
     "list_collections": None,
     "create_collection": "documents:write",
+    "rename_collection": "admin",
     "delete_collection": "admin",
     "list_faq": "documents:read",
     "create_faq": "faq:write",

@@ -22,11 +22,13 @@ def test_admins_read_who_did_what_by_name(world: World) -> None:
     assert admin.post("/app/collections/docs/grants", json=everyone).status_code == 204
     world.kb.faqs.create(SYSTEM, question="How long?", answer="Two days.", collection="docs")
     world.kb.documents.delete(SYSTEM, world.documents["holiday"])
+    assert admin("PATCH", "/app/collections/docs", json={"title": "Rules"}).status_code == 200
 
-    rows = admin.get("/app/audit?limit=6").get_json()
+    rows = admin.get("/app/audit?limit=7").get_json()
     said = [(row["who"], row["what"], row["object"], row["detail"]) for row in rows["data"]]
     me = next(user.email for user in world.kb.users.list() if user.role == "admin")
     assert said == [
+        (me, "renamed a collection", "docs", "title: Rules"),
         ("kb", "deleted a document", "holiday.txt", ""),
         ("kb", "added an FAQ entry", "How long?", ""),
         (me, "gave access to a collection", "docs", "to: everyone; may: read"),

@@ -218,6 +218,14 @@ def test_collections(world: World) -> None:
     assert rest.post("/collections", json={"name": "hr"}).status_code == 409
     assert {c["name"] for c in rest.get("/collections").get_json()["data"]} == {"docs", "secret", "hr"}
     assert [c["name"] for c in world.rest("read").get("/collections").get_json()["data"]] == ["docs"]
+    renamed = rest("PATCH", "/collections/hr", json={"title": "People & pay"})
+    assert (renamed.status_code, renamed.get_json()) == (200, made.get_json() | {"title": "People & pay"})
+    assert renamed.get_json() in rest.get("/collections").get_json()["data"]
+    assert rest("PATCH", "/collections/docs", json={"title": "Docs"}).get_json()["documents"] == 1
+    for body in ({"title": " "}, {"title": "x" * 201}, {"title": None}, {}):
+        refused = rest("PATCH", "/collections/hr", json=body)
+        assert (refused.status_code, refused.get_json()["errors"][0]["pointer"]) == (422, "/title")
+    assert rest("PATCH", "/collections/nothing", json={"title": "x"}).status_code == 404
     assert rest("DELETE", "/collections/hr").status_code == 204
     assert rest("DELETE", "/collections/hr").status_code == 404
 

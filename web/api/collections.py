@@ -8,7 +8,7 @@ from flask import Response
 
 from web.endpoints import Reply, endpoint, page, reply
 from web.responses import CollectionList, CollectionOut
-from web.schemas import CollectionIn, Paging
+from web.schemas import CollectionIn, Paging, TitlePatch
 
 if TYPE_CHECKING:
     from kb.app import Kb
@@ -43,6 +43,19 @@ def create_collection(kb: Kb, principal: Principal, *, body: CollectionIn) -> Re
         principal, body.name, body.title or body.name, body.audience, everyone=body.everyone
     )
     return reply(CollectionOut.model_validate(made), 201)
+
+
+@endpoint(
+    "PATCH",
+    "/collections/{name}",
+    scope="admin",
+    tag="Collections",
+    body=TitlePatch,
+    replies={200: Reply(CollectionOut, "As it is called now.")},
+)
+def rename_collection(kb: Kb, principal: Principal, *, name: str, body: TitlePatch) -> Response:
+    """Change a collection's title. Its name stays."""
+    return reply(CollectionOut.model_validate(kb.collections.rename(principal, name, body.title)))
 
 
 @endpoint(

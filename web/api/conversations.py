@@ -9,7 +9,7 @@ from flask import Response
 from web.endpoints import Reply, endpoint, page, reply
 from web.render import answer_html, languages
 from web.responses import AnswerList, AnswerOut, ConversationList, ConversationOut, answer_json, browser
-from web.schemas import ConversationPatch, ConversationsQuery, FeedbackIn
+from web.schemas import ConversationsQuery, FeedbackIn, TitlePatch
 
 if TYPE_CHECKING:
     from kb.app import Kb
@@ -63,10 +63,10 @@ def list_conversations(kb: Kb, principal: Principal, *, query: ConversationsQuer
     "/conversations/{id}",
     scope="ask",
     tag="Conversations",
-    body=ConversationPatch,
+    body=TitlePatch,
     replies={200: Reply(ConversationOut, "As it is called now.")},
 )
-def rename_conversation(kb: Kb, principal: Principal, *, id: str, body: ConversationPatch) -> Response:
+def rename_conversation(kb: Kb, principal: Principal, *, id: str, body: TitlePatch) -> Response:
     """Rename one of the caller's conversations."""
     return reply(ConversationOut.model_validate(kb.conversations.rename(principal, id, body.title)))
 

@@ -22,6 +22,7 @@ WORDS = {
     "document.delete": "deleted a document",
     "document.retry": "had a document read again",
     "collection.create": "made a collection",
+    "collection.rename": "renamed a collection",
     "collection.delete": "deleted a collection",
     "grant.set": "gave access to a collection",
     "grant.remove": "took access to a collection",

@@ -48,6 +48,9 @@ def test_collections_keys_and_people(kb) -> None:
     assert kb("collection", "create", "support", "--title", "Support", "--everyone").returncode == 0
     again = kb("collection", "create", "support")
     assert again.returncode == 1 and "support" in again.stderr and "Traceback" not in again.stderr
+    assert kb("collection", "rename", "support", "Help desk").stdout == "support is now called Help desk\n"
+    assert "Help desk" in kb("collection", "list").stdout
+    assert kb("collection", "rename", "nothing", "Help desk").returncode == 1
     made = json.loads(
         kb("key", "create", "crm", "--scopes", "ask,search", "--collection", "support", "--json").stdout
     )

@@ -60,12 +60,13 @@ def test_readers_and_confined_keys_create_none(db: Database) -> None:
             Collections(db).create(who, "more")
 
 
-def test_only_admins_grant_and_delete(collections: Collections, editor: Principal) -> None:
+def test_only_admins_grant_rename_and_delete(collections: Collections, editor: Principal) -> None:
     collections.grant("docs", "user", editor.id, "write")
     for call in (
         lambda: collections.grant("docs", "everyone", principal=editor),
         lambda: collections.revoke("docs", "everyone", principal=editor),
         lambda: collections.grants(editor, "docs"),
+        lambda: collections.rename(editor, "docs", "Mine"),
         lambda: collections.delete(editor, "docs"),
     ):
         with pytest.raises(Forbidden):

@@ -11,7 +11,7 @@ function chip(text, label, remove) {
   return el("span", { className: "tag" }, text, " ", el("button", { type: "button", className: "icon-button", title: label, "aria-label": label, onclick: remove }, icon("close")));
 }
 
-const danger = (label, act) => el("td", {}, el("button", { type: "button", className: "danger", "aria-label": label, onclick: act }, icon("trash"), "Delete"));
+const danger = (label, act) => el("button", { type: "button", className: "danger", "aria-label": label, onclick: act }, icon("trash"), "Delete");
 
 function groupRow(group, people) {
   const name = (id) => people.get(id)?.email || id;
@@ -22,7 +22,7 @@ function groupRow(group, people) {
   const remove = () => confirm(`Delete the group “${group.name}” and what was granted to it?`) && attempt(() => call("DELETE", `/groups/${group.id}`), show);
   return el("tr", {}, el("td", {}, group.name),
     el("td", {}, el("span", { className: "chips" }, group.members.map((id) => chip(name(id), `Take ${name(id)} out of ${group.name}`, () => set(id, false))), !group.members.length && el("span", { className: "hint" }, "nobody yet"))),
-    el("td", {}, el("span", { className: "actions" }, pick, add)), danger(`Delete the group ${group.name}`, remove));
+    el("td", {}, el("span", { className: "actions" }, pick, add)), el("td", {}, danger(`Delete the group ${group.name}`, remove)));
 }
 
 /** The row of a collection, anew. given: its grants. */
@@ -40,6 +40,15 @@ function grantRow(row, given) {
     const subject = `${subject_kind}|${subject_id}`, called = subjects.get(subject) || subject;
     return chip(`${called}: ${permission}`, `Take ${name} from ${called}`, () => set(subject, "none"));
   });
+  const rename = () => {
+    const wanted = prompt("What is this collection to be called?", title)?.trim();
+    if (!wanted || wanted === title) return;
+    attempt(async () => {
+      row.dataset.title = (await call("PATCH", `/collections/${name}`, { title: wanted })).title;
+      grantRow(row, given);
+      toast(`Renamed to ${row.dataset.title}.`);
+    }, () => {});
+  };
   const remove = () => {
     const typed = prompt(`Delete the collection “${title}” with its documents (${documents}) and FAQ entries? This cannot be undone. Type its short name, ${name}, to go on.`);
     if (typed === null) return;
@@ -47,9 +56,10 @@ function grantRow(row, given) {
     else attempt(async () => { await call("DELETE", `/collections/${name}`); steady($("grants"), () => row.remove()); toast(`Deleted ${title}.`); }, () => {});
   };
   steady(row, () => {
+    row.cells[0].replaceChildren(title, " ", el("span", { className: "hint" }, name));
     row.cells[1].replaceChildren(el("span", { className: "chips" }, chips, !chips.length && el("span", { className: "hint" }, "admins only")));
     row.cells[2].replaceChildren(el("span", { className: "actions" }, who, may, el("button", { type: "button", "aria-label": `Grant ${name}`, onclick: () => set(who.value, may.value) }, "Grant")));
-    row.cells[3].replaceWith(danger(`Delete the collection ${title}`, remove));
+    row.cells[3].replaceChildren(el("span", { className: "actions" }, el("button", { type: "button", className: "icon-button", title: "Rename", "aria-label": `Rename the collection ${title}`, onclick: rename }, icon("pen")), danger(`Delete the collection ${title}`, remove)));
   });
 }
 
