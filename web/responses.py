@@ -201,9 +201,10 @@ class ConversationList(Out):
     next: str | None
 
 
-class AnswerList(Out):
-    """The answers of one conversation, oldest first."""
+class ConversationAnswers(Out):
+    """What a conversation is called, and its answers, oldest first."""
 
+    title: str
     data: list[AnswerOut]
     next: str | None
 

@@ -145,6 +145,11 @@ class Conversations:
             "conversations", [(row.updated_at, row.id) for row in rows], limit
         )
 
+    def one(self, principal: Principal, conversation_id: str) -> Conversation:
+        """A conversation as the list shows it. NotFound: not this principal's."""
+        with self.db.read() as session:
+            return _listed(_own(session, principal, conversation_id))
+
     def messages(self, principal: Principal, conversation_id: str) -> Sequence[Answer]:
         """A conversation's answers (each holds its question), oldest first, as they may be shown now."""
         with self.db.read() as session:

@@ -26,7 +26,7 @@ def test_conversations_are_found_by_their_words_and_renamed_by_keys(site: Site, 
     ask(page, "Who is asked about the weather?")
     page.wait_for_selector(f"{LINKS} >> nth=1")
 
-    said = answering(page, False, "Time off")
+    said = answering(page, False, "Time off", "Free days")
     page.focus("button[aria-label='Rename: How much holiday?']")
     page.keyboard.press("Enter")
     page.keyboard.press("Enter")
@@ -39,8 +39,16 @@ def test_conversations_are_found_by_their_words_and_renamed_by_keys(site: Site, 
     page.click(LINKS)  # the search goes along, and what was asked in it is no question that was begun
     page.wait_for_url("**/c/*#find=how+holiday")
     page.wait_for_selector(".asked h2:text-is('How much holiday?')")
+    until(lambda: page.title() == "Time off · Knowledge base")
+    with page.expect_download() as saved:
+        page.click("#save")
+    assert saved.value.suggested_filename == "Time-off.md"
     assert page.input_value("#search input") == "how holiday" and page.input_value("#question") == ""
     until(lambda: page.locator(LINKS).all_inner_texts() == ["Time off"])
+    page.click("button[aria-label='Rename: Time off']")
+    until(lambda: page.title() == "Free days · Knowledge base")
+    ask(page, "How much holiday is that?")
+    assert page.title() == "Free days · Knowledge base"
     page.fill("#search input", "holiday weather")
     page.wait_for_selector("#conversations:has-text('None of your conversations holds these words.')")
     page.fill("#search input", "")

@@ -70,7 +70,7 @@ def test_answers_hold_what_the_document_says(world: World) -> None:
     fits("CollectionList", rest.get("/collections").get_json())
     fits("FaqList", rest.get("/faq").get_json())
     fits("ConversationList", rest.get("/conversations").get_json())
-    fits("AnswerList", rest.get(f"/conversations/{answer['conversation_id']}").get_json())
+    fits("ConversationAnswers", rest.get(f"/conversations/{answer['conversation_id']}").get_json())
     fits("Problem", rest.get("/nothing").get_json())
 
 

@@ -82,6 +82,8 @@ def test_a_conversation_is_renamed_and_found_by_its_words(world: World) -> None:
     path = f"/conversations/{one['conversation_id']}"
     renamed = rest("PATCH", path, json={"title": "Time off"})
     assert (renamed.status_code, renamed.get_json()["title"]) == (200, "Time off")
+    assert rest.get(path).get_json()["title"] == "Time off"
+    assert rest.get(f"/conversations/{two['conversation_id']}").get_json()["title"] == "salary"
 
     def found(q: str) -> list[str]:
         return [row["id"] for row in rest.get("/conversations", query_string={"q": q}).get_json()["data"]]

@@ -8,7 +8,14 @@ from flask import Response
 
 from web.endpoints import Reply, endpoint, page, reply
 from web.render import answer_html, languages
-from web.responses import AnswerList, AnswerOut, ConversationList, ConversationOut, answer_json, browser
+from web.responses import (
+    AnswerOut,
+    ConversationAnswers,
+    ConversationList,
+    ConversationOut,
+    answer_json,
+    browser,
+)
 from web.schemas import ConversationsQuery, FeedbackIn, TitlePatch
 
 if TYPE_CHECKING:
@@ -89,14 +96,14 @@ def delete_conversation(kb: Kb, principal: Principal, *, id: str) -> Response:
     "/conversations/{id}",
     scope="ask",
     tag="Conversations",
-    replies={200: Reply(AnswerList, "Its questions and answers, oldest first.")},
+    replies={200: Reply(ConversationAnswers, "Its title, and its questions and answers, oldest first.")},
 )
 def get_conversation(kb: Kb, principal: Principal, *, id: str) -> Response:
     """The questions and answers of a conversation."""
-    data = []
+    title, data = kb.conversations.one(principal, id).title, []
     for answer in kb.conversations.messages(principal, id):
         shown = answer_json(answer, principal)
         if browser():
             shown |= {"html": answer_html(answer), "languages": languages(answer)}
         data.append(shown)
-    return reply({"data": data, "next": None})
+    return reply({"title": title, "data": data, "next": None})

@@ -9,6 +9,7 @@ const $ = (id) => document.getElementById(id);
 const [log, scroller, empty, form, box, send, stop, latest, save] = ["log", "scroller", "empty", "composer", "question", "send", "stop", "latest", "save"].map($);
 let conversation = log.dataset.conversation;
 let running = null;
+let title = ""; // what the conversation is called: its first question, or as renamed
 let views = []; // the answers on the page, in order
 let here = location.pathname; // the conversation on the page; the address changes before the page does
 let filled = null; // the answer whose beginning was kept in sight
@@ -37,8 +38,11 @@ function add(...nodes) {
   toEnd();
 }
 
-/** What the tab, the history and a bookmark are called: the conversation's first question. */
-const entitle = () => { if (views.length) document.title = `${views[0].question.slice(0, 80)} · Knowledge base`; };
+/** Call the tab, the history and a bookmark as the conversation is called. */
+function entitle(given) {
+  title = given;
+  document.title = `${title.slice(0, 80)} · Knowledge base`;
+}
 
 const asked = (text) => el("div", { className: "asked" }, el("h2", { lang: langOf(text) }, text)); // a heading: people jump from question to question
 
@@ -106,7 +110,7 @@ async function answer(question) {
 function finished(view, answer, collection) {
   view.done(answer);
   views.push(view);
-  entitle();
+  if (!title) entitle(view.question);
   save.hidden = false;
   const text = view.spoken();
   say(`${view.kind}: `, `${text.slice(0, 300)}${text.length > 300 ? "…" : ""}`, view.body.lang || null);
@@ -124,18 +128,18 @@ function choose(collection) {
   $("collection").dispatchEvent(new Event("change"));
 }
 
-const list = () => showConversations(conversation, () => location.assign("/"));
+const list = () => showConversations(conversation, { left: () => location.assign("/"), named: entitle });
 
 async function load(id) {
   try {
-    const { data } = await call("GET", `/conversations/${encodeURIComponent(id)}`);
+    const { title: called, data } = await call("GET", `/conversations/${encodeURIComponent(id)}`);
     for (const found of data) {
       const view = new AnswerView(found.question, again);
       log.append(asked(found.question), view.node);
       view.done(found);
       views.push(view);
     }
-    entitle();
+    entitle(called);
     save.hidden = !views.length;
     scroller.scrollTop = returned(here) ?? scroller.scrollHeight; // back from a source: where its mark was
   } catch (error) {
@@ -148,7 +152,7 @@ async function load(id) {
 /** The conversation as a Markdown file. */
 function keep() {
   const text = views.map((view) => `## ${view.question}\n\n${view.asText()}\n`).join("\n");
-  const name = views[0].question.replace(/[^\p{L}\p{N}]+/gu, "-").replace(/^-|-$/g, "").slice(0, 60) || "conversation";
+  const name = title.replace(/[^\p{L}\p{N}]+/gu, "-").replace(/^-|-$/g, "").slice(0, 60) || "conversation";
   download(text, `${name}.md`, "text/markdown");
 }
 
