@@ -43,6 +43,8 @@ ACTIONS = (
     "doctor.repair",
     "conversation.delete",
     "retention.apply",
+    "unanswered.dismiss",
+    "unanswered.restore",
 )
 
 

@@ -11,15 +11,16 @@ from sqlalchemy import Select, and_, func, select
 from sqlalchemy.orm import Session
 
 from kb.errors import FieldError, Invalid, NotFound
-from kb.store import audit, paging
+from kb.store import audit, dismissals, paging
 from kb.store.answer_rows import as_answer, readable, readable_ids, to_body, withheld
 from kb.store.audit import who
 from kb.store.conversation_search import holding
 from kb.store.db import Database
+from kb.store.dismissals import found_nothing
 from kb.store.group_commit import Together
 from kb.store.scope import need
 from kb.store.tables import AnswerRow, ConversationRow, FaqWordingRow, FeedbackRow
-from kb.store.unanswered import LOOKED_AT, Unanswered, grouped, key
+from kb.store.unanswered import LOOKED_AT, Unanswered, grouped, key, put_aside
 from kb.store.values import aware, blank, clean, clean_title, new_id, now
 from kb.types import Answer, Audience, Principal, Tier, Turn
 
@@ -196,24 +197,27 @@ class Conversations:
             row.comment = clean(comment)[:5000] if comment else None
 
     def unanswered(
-        self, principal: Principal, cursor: str | None = None, limit: int = 50
+        self, principal: Principal, cursor: str | None = None, limit: int = 50, *, dismissed: bool = False
     ) -> tuple[Sequence[Unanswered], str | None]:
         """Everybody's questions that found no answer, each once, the one asked last first; for who writes the FAQ.
 
-        Wordings of FAQ entries are left out: they have an answer now.
+        Wordings of FAQ entries are left out: they have an answer now. So are those that were dismissed and not asked
+        since; dismissed: these alone.
         """
         need(principal, "faq:write")
         limit = max(1, min(limit, 500))
         query = select(AnswerRow.id, AnswerRow.standalone, AnswerRow.tier, AnswerRow.created_at)
-        # unchecked: a greeting, for which nothing was searched
-        query = query.where(
-            AnswerRow.answerable.is_(False), AnswerRow.body["support"].as_string() != "unchecked"
+        query = (
+            query.where(found_nothing())
+            .order_by(AnswerRow.created_at.desc(), AnswerRow.id.desc())
+            .limit(LOOKED_AT)
         )
-        query = query.order_by(AnswerRow.created_at.desc(), AnswerRow.id.desc()).limit(LOOKED_AT)
         with self.db.read() as session:
             rows = session.execute(query).all()
             curated = {key(wording) for wording in session.scalars(select(FaqWordingRow.text))}
+            aside = dismissals.dismissed(session)
         every = grouped((Unanswered(row[0], row[1], _tier(row[2]), row[3]) for row in rows), curated)
+        every = [row for row in every if put_aside(row, aside) is dismissed]
         if cursor:
             after = paging.place(cursor, "unanswered")
             every = [row for row in every if (row.created_at, row.id) < after]

@@ -15,6 +15,7 @@ from sqlalchemy.engine import CursorResult
 from kb.store import audit
 from kb.store.blobs import Blobs
 from kb.store.db import Database
+from kb.store.dismissals import forget
 from kb.store.repair import sweep
 from kb.store.scope import SYSTEM
 from kb.store.tables import ConversationRow, DocumentRow, JobRow, RevisionRow
@@ -30,10 +31,12 @@ def upkeep(
 
     keep_answers_days: conversations whose last question is older go, with answers and feedback.
     keep_revisions: a document's newest so many stay, and always the one that answers. Safe beside everything.
+    Dismissals of questions that no conversation holds any more go always.
     """
     done = {"conversations": 0, "revisions": 0}
     if keep_answers_days:
         done["conversations"] = _conversations(db, keep_answers_days)
+    forget(db)
     if keep_revisions:
         done["revisions"] = _revisions(db, keep_revisions)
     if any(done.values()):

@@ -277,6 +277,16 @@ class FeedbackRow(Base):
     created_at: Mapped[datetime]
 
 
+class DismissalRow(Base):
+    """An unanswered question that was dealt with: its hash, the last answer it was dismissed for, when and by whom."""
+
+    __tablename__ = "dismissals"
+    question_hash: Mapped[str] = mapped_column(primary_key=True)  # no text: it goes with the conversations
+    asked_until: Mapped[datetime]
+    at: Mapped[datetime]
+    principal: Mapped[str]
+
+
 class IdempotencyRow(Base):
     """The first answer to a keyed POST, given again for the same body; another body is a conflict."""
 

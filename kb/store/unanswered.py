@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import unicodedata
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -33,6 +34,11 @@ def key(question: str) -> str:
     return " ".join(_WORDS.findall(unicodedata.normalize("NFKC", question).casefold()))
 
 
+def hashed(question: str) -> str:
+    """What stands for the question, however it is typed, where its words are not to be kept."""
+    return hashlib.sha256((key(question) or question).encode()).hexdigest()
+
+
 def grouped(newest_first: Iterable[Unanswered], curated: Collection[str]) -> list[Unanswered]:
     """Each question once, by when it was asked last. curated: keys of FAQ wordings, which have an answer now."""
     found: dict[str, Unanswered] = {}
@@ -43,3 +49,9 @@ def grouped(newest_first: Iterable[Unanswered], curated: Collection[str]) -> lis
         first = found.setdefault(name, replace(row, count=0))
         found[name] = replace(first, count=first.count + 1)
     return list(found.values())
+
+
+def put_aside(row: Unanswered, dismissed: Mapping[str, datetime]) -> bool:
+    """Whether it was not asked since it was dismissed. dismissed: until when, by the question's hash."""
+    until = dismissed.get(hashed(row.question)) if dismissed else None
+    return until is not None and row.created_at <= until

@@ -248,3 +248,28 @@ def test_long_names_and_many_collections_fit_a_phone(site: Site, page: Any) -> N
     page.goto("/")
     log = page.locator("#scroller").bounding_box()
     assert log["height"] > 110  # of 256: there is room to read an answer
+
+
+def test_a_question_is_dismissed_by_keys_and_undone_in_its_place_or_later(site: Site, page: Any) -> None:
+    headers = {"Origin": site.url}
+    for question in ("Where is the sauna?", "Is there a pool?"):
+        assert page.request.post(f"{site.url}/app/ask", data={"question": question}, headers=headers).ok
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.goto("/admin/unanswered")
+    page.focus("button[aria-label='Dismiss: Is there a pool?']")
+    for wanted in ("Put back", "Dismiss", "Put back"):
+        page.keyboard.press("Enter")
+        until(lambda wanted=wanted: page.evaluate(FOCUS) == f"{wanted}: Is there a pool?")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    page.reload()
+    questions = page.locator("#unanswered .clip")
+    until(lambda: questions.all_inner_texts() == ["Where is the sauna?"])
+    page.select_option("[name=dismissed]", "true")
+    until(lambda: questions.all_inner_texts() == ["Is there a pool?"])
+    page.reload()
+    page.click("button[aria-label='Put back: Is there a pool?']")
+    page.wait_for_selector(".toast:has-text('Put back.')")
+    page.select_option("[name=dismissed]", "")
+    until(lambda: len(questions.all_inner_texts()) == 2)
+    page.select_option("[name=dismissed]", "true")
+    page.wait_for_selector("#unanswered:has-text('No question is dismissed.')")

@@ -49,6 +49,8 @@ APP_ONLY = {
     "create_key": "admin",
     "revoke_key": "admin",
     "unanswered": "faq:write",
+    "dismiss_question": "faq:write",
+    "restore_question": "faq:write",
     "feedback": "faq:write",
     "list_audit": "admin",
     "list_grants": "admin",

@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING
 from flask import Flask, g
 from markupsafe import Markup, escape
 
-from web.pages import access, admin, audit, chat, documents, explain, sign_in  # noqa: F401 (some: calls only)
+from web.pages import (  # noqa: F401 (some: calls only)
+    access,
+    admin,
+    audit,
+    chat,
+    documents,
+    explain,
+    sign_in,
+    unanswered,
+)
 
 if TYPE_CHECKING:
     from kb.app import Kb

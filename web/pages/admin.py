@@ -165,23 +165,6 @@ def revoke_key(kb: Kb, principal: Principal, *, id: str) -> Response:
     return reply(None)
 
 
-@_call("GET", "/unanswered", "faq:write", query=Paging)
-def unanswered(kb: Kb, principal: Principal, *, query: Paging) -> Response:
-    """Questions that found no answer, each once: how often, and when last."""
-    rows, following = kb.conversations.unanswered(principal, query.cursor, query.limit)
-    data = [
-        {
-            "id": row.id,
-            "question": row.question,
-            "tier": row.tier,
-            "count": row.count,
-            "created_at": iso(row.created_at),
-        }
-        for row in rows
-    ]
-    return reply({"data": data, "next": following})
-
-
 @_call("GET", "/feedback", "faq:write", query=Paging)
 def feedback(kb: Kb, principal: Principal, *, query: Paging) -> Response:
     """What people thought of their answers."""

@@ -44,6 +44,8 @@ WORDS = {
     "doctor.repair": "repaired the store",
     "conversation.delete": "deleted a conversation",
     "retention.apply": "let go of what was old",
+    "unanswered.dismiss": "dismissed an unanswered question",
+    "unanswered.restore": "put back an unanswered question",
 }
 
 
@@ -87,12 +89,14 @@ def _called(who: str, names: Mapping[str, str]) -> str:
 
 
 def _title(kb: Kb, principal: Principal, id_: str) -> str | None:
-    """The title of a document, the question of an entry; None for what is gone or has none."""
+    """The title of a document, the question of an entry or an answer; None for what is gone or has none."""
     try:
         if id_.startswith("doc_"):
             return kb.documents.get(principal, id_).title
         if id_.startswith("faq_"):
             return kb.faqs.get(principal, id_).question
+        if id_.startswith("ans_"):
+            return kb.conversations.get(principal, id_).question
     except NotFound:
         pass
     return None

@@ -14,7 +14,7 @@ from sqlalchemy.engine import Connection
 from kb.errors import Broken, TooOld
 from kb.store.crashpoints import crashpoint
 
-HEAD = "0003"
+HEAD = "0004"
 
 
 def current(connection: Connection) -> str | None:

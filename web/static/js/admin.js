@@ -1,7 +1,7 @@
 // The administration pages; each part runs on the page that has its elements.
 import { stackedDays } from "/static/js/chart.js";
 import { REASONS } from "/static/js/reasons.js";
-import { call, copy, day, el, icon, langOf, moment, steady, toast, withHeld, withQuery } from "/static/js/ui.js";
+import { addressed, call, copy, day, el, icon, langOf, moment, steady, toast, withHeld, withQuery } from "/static/js/ui.js";
 
 const $ = (id) => document.getElementById(id);
 const attempt = async (act) => { try { return await act(); } catch (error) { toast(error.message); return null; } };
@@ -90,21 +90,53 @@ async function keys() {
 let next = null;
 const asked = (question) => el("td", {}, el("span", { className: "clip", title: question, lang: langOf(question) }, question));
 const when = (iso, label) => el("td", { className: "when", "data-label": label }, day(iso));
-const answerIt = (question) => el("td", {}, el("span", { className: "actions" },
+const answerIt = (question, ...more) => el("td", {}, el("span", { className: "actions" },
   el("a", { className: "button", href: withHeld("/", { q: question }), "aria-label": `Ask: ${question}` }, "Ask"),
-  el("a", { className: "button", href: withHeld("/faq", { question }), "aria-label": `FAQ entry: ${question}` }, icon("plus"), "FAQ entry")));
+  el("a", { className: "button", href: withHeld("/faq", { question }), "aria-label": `FAQ entry: ${question}` }, icon("plus"), "FAQ entry"), more));
 
-async function page(id, rowOf, nothing, more) {
-  const found = await attempt(() => call("GET", withQuery(`/${id}`, { cursor: more ? next : null })));
-  if (!found) return;
+let latest = 0;
+
+async function page(id, rowOf, nothing, more, wanted = {}) {
+  const turn = (latest += 1);
+  const found = await attempt(() => call("GET", withQuery(`/${id}`, { ...wanted, cursor: more ? next : null })));
+  if (!found || turn !== latest) return; // another list was chosen since
   const body = $(id).tBodies[0];
+  if (!more) body.replaceChildren();
   body.append(...found.data.map(rowOf));
   if (!body.children.length) body.append(el("tr", {}, el("td", { colSpan: 5, className: "hint" }, nothing)));
   next = found.next;
   $("more").hidden = !next;
 }
 
-const unanswered = (more = false) => page("unanswered", (row) => el("tr", {}, asked(row.question), el("td", { "data-label": "Times asked" }, String(row.count)), when(row.created_at, "Last asked"), answerIt(row.question)), "Every question so far found an answer.", more);
+/** A button that takes a question off the list and puts it back; the row stays until the page is loaded anew, so that a slip is undone in its place. */
+function dismissal(row, dismissed) {
+  let busy = false; // not disabled meanwhile, which would take the focus away
+  const turn = async () => {
+    if (busy) return;
+    busy = true;
+    await attempt(async () => {
+      await call(dismissed ? "DELETE" : "POST", `/unanswered/${row.id}/dismissal`);
+      dismissed = !dismissed;
+      name();
+      toast(dismissed ? "Dismissed until it is asked again." : "Put back.");
+    });
+    busy = false;
+  };
+  const button = el("button", { type: "button", onclick: turn });
+  const name = () => {
+    button.textContent = dismissed ? "Put back" : "Dismiss";
+    button.setAttribute("aria-label", `${button.textContent}: ${row.question}`);
+    button.closest("tr")?.classList.toggle("moved");
+  };
+  name();
+  return button;
+}
+
+function unanswered(more = false) {
+  const dismissed = $("filters").elements.dismissed.value;
+  const rowOf = (row) => el("tr", {}, asked(row.question), el("td", { "data-label": "Times asked" }, String(row.count)), when(row.created_at, "Last asked"), answerIt(row.question, dismissal(row, Boolean(dismissed))));
+  return page("unanswered", rowOf, dismissed ? "No question is dismissed." : "No question is waiting for an answer.", more, { dismissed });
+}
 
 const feedback = (more = false) => page("feedback", (row) => el("tr", {}, asked(row.question),
   el("td", { "data-label": "It helped" }, el("span", { className: `tag ${row.rating === "up" ? "good" : "bad"}` }, row.rating === "up" ? "yes" : "no")),
@@ -139,6 +171,10 @@ if ($("keys")) {
       secret("The new key:", made.key);
     });
   });
+}
+if ($("unanswered")) {
+  const keep = addressed($("filters"));
+  $("filters").addEventListener("change", () => { keep(); unanswered(); });
 }
 for (const [id, show] of [["unanswered", unanswered], ["feedback", feedback], ["audit", audit]]) {
   if (!$(id)) continue;
