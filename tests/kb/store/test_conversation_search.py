@@ -8,9 +8,7 @@ import pytest
 
 from kb.store import Collections, Conversations, Database
 from kb.types import Document
-from tests.kb.store.test_conversations import ANN, BOB, answer, ask, conversations, shared
-
-__all__ = ["conversations", "shared"]
+from tests.kb.store.talk import ANN, BOB, answer, ask
 
 
 @pytest.fixture

@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
 
-from kb.access import person
 from kb.errors import Forbidden, NotFound
 from kb.store import Blobs, Conversations, Database, upkeep
 from kb.store.dismissals import dismiss, dismissed, restore
 from kb.types import Answer
-
-ANN, BOB = person("usr_ann", "Ann", "reader"), person("usr_bob", "Bob", "reader")
-CURATOR = person("usr_cur", "Cur", "curator")
-T0 = datetime(2026, 1, 1, tzinfo=UTC)
-
-
-@pytest.fixture
-def conversations(db: Database) -> Conversations:
-    return Conversations(db)
+from tests.kb.store.talk import ANN, BOB, CURATOR, T0
 
 
 def ask(conversations: Conversations, question: str, n: int, principal: object = ANN, **rest: object) -> str:
